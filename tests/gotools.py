@@ -73,8 +73,8 @@ def go_binary(minimum: str = MINIMUM_GO) -> Path:
 def build(module_dir: Path, packages: Sequence[str], out: Path, *, ldflags: str = "", progress: bool = True) -> Path:
     """Build `packages` of the Go module in `module_dir`, and return the folder that holds the programs.
 
-    packages: import paths or `./…` paths; a program is named as go names it, by its path's last element (the module
-        folder's name for `.`).
+    packages: import paths or `./…` paths; a program is named as go names it, by its path's last element that is no
+        major version (`go.etcd.io/etcd/server/v3` makes `server`; `.` is named by the module's own path).
     out: the parent folder, e.g. `cache_dir() / "oracle"`. The returned folder is `out/<key>`, where key is a hash of
         go.mod, go.sum, every `*.go` file under `module_dir`, ldflags, and this machine's system and CPU. What is
         there already is not built again; local folders that go.mod replaces modules with are not part of the key.
@@ -102,14 +102,9 @@ def build(module_dir: Path, packages: Sequence[str], out: Path, *, ldflags: str 
 
 
 def _program_name(module_dir: Path, package: str) -> str:
-    last = package.rstrip("/").rsplit("/", 1)[-1]
-    if last == ".":
-        return _module_path(module_dir).rsplit("/", 1)[-1]
-    return last
-
-
-def _module_path(module_dir: Path) -> str:
-    return _directive(module_dir, "module")
+    path = _directive(module_dir, "module") if package in {".", "./"} else package.rstrip("/")
+    elements = [element for element in path.split("/") if not re.fullmatch(r"v[1-9]\d*", element)]
+    return elements[-1]
 
 
 def _directive(module_dir: Path, name: str) -> str:
@@ -161,7 +156,7 @@ def _go_build(module_dir: Path, packages: Sequence[str], target: Path, ldflags: 
     command = [str(go), "build", "-v", "-trimpath", "-ldflags", f"-s -w {ldflags}".strip(), "-o", f"{target}/"]
     if nice := shutil.which("nice"):
         command = [nice, "-n", "10", *command]
-    names = ", ".join(_program_name(module_dir, package) for package in packages)
+    names = f"{target.parent.name} ({', '.join(_program_name(module_dir, package) for package in packages)})"
     started = time.monotonic()
     process = subprocess.Popen(
         [*command, *packages],
@@ -201,6 +196,7 @@ def _follow(output: IO[str], names: str, started: float, *, progress: bool) -> l
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     terminal = sys.stderr.isatty()
+    columns = shutil.get_terminal_size().columns if terminal else 1000  # a line that wraps can't be overwritten
     every = 0.5 if terminal else _PROGRESS_SECONDS
     shown = started - every
     kept: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -220,9 +216,9 @@ def _follow(output: IO[str], names: str, started: float, *, progress: bool) -> l
         now = time.monotonic()
         if progress and now - shown >= every:
             shown = now
-            text = f"building {names}: {now - started:.0f} s, {count} packages, at {current}"
+            text = f"building {names}: {now - started:.0f} s, {count} packages compiled, at {current}"
             line_start, line_end = ("\r\x1b[K", "") if terminal else ("", "\n")
-            print(f"{line_start}{text[:110]}", end=line_end, file=sys.stderr, flush=True)
+            print(f"{line_start}{text[: columns - 1]}", end=line_end, file=sys.stderr, flush=True)
     reader.join()
     if progress and terminal:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
