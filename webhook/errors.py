@@ -1,7 +1,7 @@
 """The errors that may reach a user: what happened, where, and one thing to do.
 
-Every error that crosses a layer derives from `PullproofError`; whatever else escapes is a defect of ours and is reported
-as one line, never as a traceback. A message never holds a value from a Secret.
+Every error that crosses a layer derives from `PullproofError`; whatever else escapes is a defect of ours and is told as
+one line, never as a traceback. A message never holds a value from a Secret.
 """
 
 

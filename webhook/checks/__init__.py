@@ -1,1 +1,1 @@
-"""The checks: one file each, in folders by area. See base.py for the contract and CONTRIBUTING.md for how to add one."""
+"""The checks: one file each, in folders by area. base.py is the contract; CONTRIBUTING.md says how to add one."""

@@ -7,14 +7,18 @@ asks about policy: it says how sure it is, and the engine decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from webhook.model.facts import Facts
-from webhook.model.finding import Confidence, Finding, Heals
-from webhook.model.reference import InvalidReference, Reference
-from webhook.model.workload import Container, Workload
+from webhook.model.finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from webhook.model.facts import Facts
+    from webhook.model.finding import Confidence, Heals
+    from webhook.model.reference import InvalidReference, Reference
+    from webhook.model.workload import Container, Workload
 
 HEADINGS: Final = ("What it does", "Why the pull fails", "Example", "Fix", "Limits")
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import webhook.checks
 from webhook.checks.base import Check
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 @functools.cache

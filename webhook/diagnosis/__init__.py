@@ -1,0 +1,1 @@
+"""From what a kubelet said after the failure to the same codes as before it."""

@@ -6,9 +6,16 @@ stays distinguishable from both "fine" and "broken" all the way to the report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+from webhook.model.policy import ClusterPolicy, of_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from webhook.model.policy import Policy
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -28,10 +35,11 @@ class Unknown:
 Fact: TypeAlias = Known[T_co] | Unknown
 
 NOT_LOOKED = Unknown("not looked up")
+Evidence: TypeAlias = Callable[[str], str | None]
 
 
-def no_host_evidence(_host: str) -> str | None:
-    """The `host_evidence` of a place that knows no hosts."""
+def no_evidence(_text: str) -> str | None:
+    """The evidence of a place that knows nothing."""
     return None
 
 
@@ -39,9 +47,12 @@ def no_host_evidence(_host: str) -> str | None:
 class Facts:
     """Everything outside the object that a verdict on one workload may rest on.
 
-    `host_evidence(host)` says why this place knows a registry host (`pull secret regcred in team-a`), or None; it must
-    answer in constant time, however many hosts there are.
+    `policy` is what holds in its namespace. `host_evidence(host)` says why this place knows a registry host (`pull
+    secret regcred in team-a`), or None; `image_evidence(reference)` says which node already has an image (canonical
+    form). Both answer in constant time, however many hosts and images there are; absence proves nothing.
     """
 
+    policy: Policy = field(default_factory=lambda: of_labels({}, ClusterPolicy()))
     namespace_labels: Fact[Mapping[str, str]] = NOT_LOOKED
-    host_evidence: Callable[[str], str | None] = field(default=no_host_evidence)
+    host_evidence: Evidence = no_evidence
+    image_evidence: Evidence = no_evidence

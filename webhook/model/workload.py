@@ -6,11 +6,14 @@ Pure: no defaults that a cluster would add are invented here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from webhook.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Json = Mapping[str, Any]
 Role = Literal["container", "init", "ephemeral", "volume"]
@@ -37,7 +40,7 @@ _CONTAINER_LISTS: Final[tuple[tuple[str, Role], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One image that the pod needs: a container of any role, or an image volume (`role` volume, `name` the volume's)."""
+    """One image that the pod needs: a container's of any role, or an image volume's (then `name` is the volume's)."""
 
     role: Role
     name: str
@@ -76,18 +79,19 @@ def pod_spec_path(group: str, kind: str) -> tuple[str, ...] | None:
     return POD_SPEC_PATHS.get((group, kind))
 
 
-def extract(obj: Json, *, namespace: str = "", null_is_absent: bool = False) -> Workload | None:
+def extract(
+    obj: Json, *, group_kind: tuple[str, str] | None = None, namespace: str = "", null_is_absent: bool = False
+) -> Workload | None:
     """The workload in an API object's JSON, or None when its kind carries no pod spec.
 
+    `group_kind` says what the object is where something better than its own text knows (an AdmissionReview);
     `namespace` is used where the object names none. `null_is_absent`: a null where a list or map belongs counts as
     absent (manifests that people write), otherwise it is refused (what an API server sends never has one).
 
     Raises `Malformed` with the path of the first value of the wrong type.
     """
-    reader = _Reader(null_is_absent)
-    api_version = reader.text(obj, "apiVersion", "")
-    kind = reader.text(obj, "kind", "")
-    group = api_version.rpartition("/")[0]
+    reader = _Reader(null_is_absent=null_is_absent)
+    group, kind = group_kind or (reader.text(obj, "apiVersion", "").rpartition("/")[0], reader.text(obj, "kind", ""))
     path = pod_spec_path(group, kind)
     if path is None:
         return None
@@ -111,12 +115,18 @@ def extract(obj: Json, *, namespace: str = "", null_is_absent: bool = False) -> 
         labels=reader.strings(metadata, "labels", "metadata"),
         annotations=reader.strings(metadata, "annotations", "metadata"),
         pod_labels=reader.strings(pod_metadata, "labels", pod_metadata_path),
-        containers=tuple(_containers(reader, spec, pod_path)),
+        containers=tuple(_containers(reader, spec, pod_path, null_is_absent=null_is_absent)),
         suspended=_suspended(reader, obj, kind, spec, pod_path),
     )
 
 
-def _containers(reader: _Reader, spec: Json, pod_path: str) -> Iterator[Container]:
+def namespace_labels(namespace: Json, *, null_is_absent: bool = False) -> Mapping[str, str]:
+    """The labels of a Namespace's JSON. Raises `Malformed` as `extract` does."""
+    reader = _Reader(null_is_absent=null_is_absent)
+    return reader.strings(reader.mapping(namespace, "metadata", ""), "labels", "metadata")
+
+
+def _containers(reader: _Reader, spec: Json, pod_path: str, *, null_is_absent: bool) -> Iterator[Container]:
     for key, role in _CONTAINER_LISTS:
         for item, at in reader.mappings(spec, key, pod_path):
             yield Container(
@@ -127,7 +137,7 @@ def _containers(reader: _Reader, spec: Json, pod_path: str) -> Iterator[Containe
                 pull_policy=reader.text(item, "imagePullPolicy", at) or None,
             )
     for item, at in reader.mappings(spec, "volumes", pod_path):
-        if item.get("image") is None and "image" not in item:
+        if "image" not in item or (item["image"] is None and null_is_absent):
             continue
         source = reader.mapping(item, "image", at)
         yield Container(
@@ -150,7 +160,7 @@ class _Reader:
 
     __slots__ = ("_null_is_absent",)
 
-    def __init__(self, null_is_absent: bool) -> None:  # noqa: FBT001 - one private caller, named there
+    def __init__(self, *, null_is_absent: bool) -> None:
         self._null_is_absent = null_is_absent
 
     def _get(self, parent: Json, key: str, at: str, expected: str) -> Any:

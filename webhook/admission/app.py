@@ -1,0 +1,250 @@
+"""The Flask app: bytes in, bytes out, and the one place that gathers facts for a review.
+
+Thin on purpose: decoding, judging and wording are pure functions elsewhere. Every route answers in bounded time and no
+input reaches the worker as an exception: a request that is no review gets a 4xx with one clear line.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import orjson
+from flask import Flask, Response, request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from werkzeug.exceptions import HTTPException
+
+from webhook import metrics
+from webhook.admission.body import BODY_LIMIT, BodyTooLarge, read_body
+from webhook.admission.review import BadReview, decode, encode
+from webhook.checks.index import all_checks
+from webhook.checks.policy import invalid_label
+from webhook.engine.decide import Circumstances, Decision, Mercy, decide
+from webhook.engine.evaluate import evaluate
+from webhook.errors import Malformed
+from webhook.model.policy import ClusterPolicy, of_labels
+from webhook.model.workload import POD_SPEC_PATHS, extract, namespace_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flask import Request
+
+    from webhook.admission.review import Review
+    from webhook.model.facts import Facts
+    from webhook.model.workload import Workload
+
+MIRROR_POD: Final = "kubernetes.io/config.mirror"
+NODES_GROUP: Final = "system:nodes"
+JUDGED_SUBRESOURCES: Final = frozenset({"", "ephemeralcontainers", "resize"})
+# kube-controller-manager's own names, with and without --use-service-account-credentials (Kubernetes 1.36)
+CONTROLLERS: Final = frozenset(
+    {"system:kube-controller-manager"}
+    | {
+        f"system:serviceaccount:kube-system:{name}"
+        for name in (
+            "cronjob-controller",
+            "daemon-set-controller",
+            "deployment-controller",
+            "job-controller",
+            "replicaset-controller",
+            "replication-controller",
+            "statefulset-controller",
+        )
+    }
+)
+_ALLOWED: Final = Decision((), (), ())
+_KINDS: Final = frozenset(kind for _, kind in POD_SPEC_PATHS) | {"Namespace"}
+
+_log = logging.getLogger("pullproof")
+
+
+class Cluster(Protocol):
+    """What a review needs of the cluster; `seconds` bounds every live read."""
+
+    def not_ready(self) -> str | None:
+        """Why the facts can't be trusted yet, or None."""
+
+    def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float) -> Facts:
+        """What is known around a workload."""
+
+    def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
+        """Whether the pod's controller has ready replicas; None where that could not be looked up."""
+
+    def is_earlier_revision(self, obj: Mapping[str, Any], workload: Workload, *, seconds: float) -> bool:
+        """Whether the template is that of one of the workload's own earlier revisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`policy` is the platform team's; `seconds` bounds the live reads of one review."""
+
+    policy: ClusterPolicy = field(default_factory=ClusterPolicy)
+    seconds: float = 1.0
+
+
+def create_app(cluster: Cluster, options: Options, *, clock: Callable[[], float] = time.monotonic) -> Flask:
+    """The WSGI app. No I/O happens before the first request."""
+    app = Flask("pullproof", static_folder=None)
+
+    @app.post("/validate")
+    def validate() -> Response:
+        return _answer("validate", lambda review: _validate(review, cluster, options, clock), clock)
+
+    @app.post("/mutate")
+    def mutate() -> Response:
+        return _answer("mutate", lambda _review: _ALLOWED, clock)
+
+    @app.get("/livez")
+    def livez() -> Response:
+        return _line(200, "ok")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        reason = cluster.not_ready()
+        return _line(200, "ok") if reason is None else _line(503, reason)
+
+    @app.get("/metrics")
+    def show_metrics() -> Response:
+        return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+    @app.errorhandler(HTTPException)
+    def refuse(error: HTTPException) -> Response:
+        metrics.REFUSED.labels(str(error.code)).inc()
+        return _line(error.code or 500, (error.name or "error").lower())
+
+    @app.errorhandler(Exception)
+    def fail(error: Exception) -> Response:
+        # The type and the place are enough to find it; the text of an unforeseen exception may hold anything.
+        at = error.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        place = f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at is not None else "unknown place"
+        _log.error("%s", orjson.dumps({"level": "error", "error": type(error).__name__, "at": place}).decode())
+        metrics.REFUSED.labels("500").inc()
+        return _line(500, "internal error, told in the webhook's log")
+
+    return app
+
+
+def _answer(endpoint: str, judge: Callable[[Review], Decision], clock: Callable[[], float]) -> Response:
+    try:
+        body = _body(request)
+        started = clock()
+        review = decode(body)
+        decision = judge(review)
+    except (BodyTooLarge, BadReview) as refusal:
+        metrics.REFUSED.labels(str(refusal.status)).inc()
+        return _line(refusal.status, str(refusal))
+    except Malformed as malformed:
+        metrics.REFUSED.labels("400").inc()
+        return _line(400, f"request.object.{malformed}")
+    answer = encode(review.uid, decision)
+    took = clock() - started
+    kind = review.kind if review.kind in _KINDS else "other"
+    metrics.REVIEWS.labels(endpoint, review.operation, kind, decision.word).inc()
+    metrics.SECONDS.labels(endpoint).observe(took)
+    for mode, findings in (("deny", decision.denied), ("warn", decision.warned), ("audit", decision.audited)):
+        for finding in findings:
+            metrics.FINDINGS.labels(finding.code, finding.confidence.word, mode).inc()
+    if endpoint == "validate":
+        _tell(review, decision, took)
+    return Response(answer, content_type="application/json")
+
+
+def _body(incoming: Request) -> bytes:
+    if incoming.mimetype != "application/json":
+        raise BadReview("the content type is not application/json", status=415)
+    return read_body(incoming.environ, BODY_LIMIT)
+
+
+def _validate(review: Review, cluster: Cluster, options: Options, clock: Callable[[], float]) -> Decision:
+    if review.operation not in {"CREATE", "UPDATE"} or review.obj is None:
+        return _ALLOWED
+    if (review.group, review.kind) == ("", "Namespace"):
+        return _namespace(review.obj, options.policy)
+    if review.subresource not in JUDGED_SUBRESOURCES:
+        return _ALLOWED
+    deadline = clock() + options.seconds
+    group_kind = (review.group, review.kind)
+    workload = extract(review.obj, group_kind=group_kind, namespace=review.namespace)
+    if workload is None:
+        return _ALLOWED
+    facts = cluster.facts(workload, options.policy, seconds=options.seconds)
+    findings = evaluate(workload, facts, all_checks())
+    before = extract(review.old, group_kind=group_kind, namespace=review.namespace) if review.old else None
+    previous = evaluate(before, facts, all_checks()) if before else ()
+    modes = facts.policy.modes
+    at = Circumstances(previous, review.user.name in CONTROLLERS, _mercy(review, review.obj))
+    decision = decide(findings, workload, modes, at)
+    if not decision.denied:
+        return decision
+    # Denials are rare: only now is it worth a live look at what would make this one an outage.
+    seconds = max(deadline - clock(), 0.05)
+    mercy = _looked_up_mercy(review, review.obj, workload, facts, decision, cluster, seconds)
+    return decide(findings, workload, modes, Circumstances(previous, at.made_by_controller, mercy))
+
+
+def _mercy(review: Review, obj: Mapping[str, Any]) -> Mercy:
+    metadata = obj.get("metadata", {})  # its shape was checked when the workload was extracted
+    if metadata.get("deletionTimestamp") is not None:
+        return Mercy.DELETING
+    if review.kind == "Pod" and MIRROR_POD in metadata.get("annotations", {}) and NODES_GROUP in review.user.groups:
+        return Mercy.MIRROR_POD
+    return Mercy.NONE
+
+
+def _looked_up_mercy(
+    review: Review,
+    obj: Mapping[str, Any],
+    workload: Workload,
+    facts: Facts,
+    decision: Decision,
+    cluster: Cluster,
+    seconds: float,
+) -> Mercy:
+    if workload.is_template:
+        earlier = review.operation == "UPDATE" and cluster.is_earlier_revision(obj, workload, seconds=seconds)
+        return Mercy.EARLIER_REVISION if earlier else Mercy.NONE
+    if review.user.name not in CONTROLLERS:
+        return Mercy.NONE
+    if all(finding.image and facts.image_evidence(finding.image) for finding in decision.denied):
+        return Mercy.IMAGE_PRESENT
+    ready = cluster.owner_is_ready(obj, review.namespace, seconds=seconds)
+    if ready is None:
+        return Mercy.OWNER_UNKNOWN
+    return Mercy.OWNER_READY if ready else Mercy.NONE
+
+
+def _namespace(obj: Mapping[str, Any], policy: ClusterPolicy) -> Decision:
+    """A namespace is never denied; a label that means nothing is told to whoever writes it."""
+    labels = namespace_labels(obj)
+    told = tuple(invalid_label.finding(error) for error in of_labels(labels, policy).label_errors)
+    return Decision((), told, told)
+
+
+def _tell(review: Review, decision: Decision, took: float) -> None:
+    """One JSON line per decision; allowed ones without findings are not worth a line."""
+    told = (*decision.denied, *decision.warned)
+    if not told and not decision.unknown:
+        return
+    line = {
+        "uid": review.uid,
+        "decision": decision.word,
+        "operation": review.operation,
+        "kind": review.kind,
+        "namespace": review.namespace,
+        "name": review.name,
+        "dryRun": review.dry_run,
+        "findings": sorted({finding.code for finding in told}),
+        "unknown": sorted({finding.code for finding in decision.unknown}),
+        "notDenied": decision.mercy.value if decision.mercy is not Mercy.NONE else None,
+        "milliseconds": round(took * 1000, 3),
+    }
+    _log.info("%s", orjson.dumps(line).decode())
+
+
+def _line(status: int, text: str) -> Response:
+    return Response(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")

@@ -1,0 +1,1 @@
+"""Checks 8xx: policy and configuration."""

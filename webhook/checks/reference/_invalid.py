@@ -1,0 +1,27 @@
+"""What the checks of invalid references share: the parser already knows the fault, the place and what to write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook.model.reference import InvalidReference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from webhook.checks.base import Check, ImageSubject
+    from webhook.model.finding import Finding
+    from webhook.model.reference import Fault
+
+
+def findings(check: Check, subject: ImageSubject, faults: frozenset[Fault]) -> Iterator[Finding]:
+    """The finding of `check` where the image's text is no reference because of one of `faults`."""
+    invalid = subject.reference
+    if isinstance(invalid, InvalidReference) and invalid.fault in faults:
+        yield check.found(
+            subject,
+            message=f"{invalid.message} (character {invalid.column})",
+            fix=invalid.fix,
+            suggestion=invalid.suggestion,
+            span=(invalid.column - 1, invalid.end_column - 1),
+        )

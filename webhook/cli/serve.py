@@ -1,0 +1,65 @@
+"""`pullproof serve`: the webhook itself. Reads the cluster, answers reviews, writes nothing."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--bind", default="0.0.0.0:8443", show_default=True, help="Address and port to listen on.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), required=True, help="Serving certificate (PEM).")
+@click.option("--tls-key", type=click.Path(path_type=Path), required=True, help="Its private key (PEM).")
+@click.option("--kubeconfig", help="Kubeconfig of the cluster to serve; in a pod its own service account.")
+@click.option("--context", "context_name", help="Context in the kubeconfig.")
+@click.option("--threads", default=64, show_default=True, type=click.IntRange(1, 1024), help="Reviews at a time.")
+@click.option(
+    "--stall-seconds",
+    default=3.0,
+    show_default=True,
+    help="A client this late with handshake, head or body is cut off.",
+)
+@click.option(
+    "--lookup-seconds", default=1.0, show_default=True, help="The longest that one review waits for live reads."
+)
+@click.option("--drain-seconds", default=30, show_default=True, help="Time for requests under way after SIGTERM.")
+def command(
+    bind: str,
+    tls_cert: Path,
+    tls_key: Path,
+    kubeconfig: str | None,
+    context_name: str | None,
+    threads: int,
+    stall_seconds: float,
+    lookup_seconds: float,
+    drain_seconds: int,
+) -> None:
+    """Run the admission webhook: /validate, /mutate, /livez, /readyz and /metrics over TLS.
+
+    \b
+    Example, outside a cluster:
+      pullproof serve --bind 127.0.0.1:8443 --tls-cert certs/tls.crt --tls-key certs/tls.key
+    """
+    from webhook.admission.app import Options, create_app
+    from webhook.admission.server import serve
+    from webhook.checks.index import all_checks
+    from webhook.sources.cluster import LiveCluster
+    from webhook.sources.connection import connect
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    all_checks()  # a broken check stops the start, not the first review
+    cluster = LiveCluster(connect(kubeconfig, context_name))
+    app = create_app(cluster, Options(seconds=lookup_seconds))
+    serve(
+        lambda: app,
+        bind=bind,
+        certfile=tls_cert,
+        keyfile=tls_key,
+        threads=threads,
+        stall_seconds=stall_seconds,
+        graceful_timeout=drain_seconds,
+        after_fork=cluster.start,
+    )

@@ -1,0 +1,78 @@
+"""How findings read in `kubectl`: `Warning:` lines and the text of a denial. Pure, and tested word for word.
+
+The API server cuts each warning at 256 characters once a request's total passes 4,096, and drops one with control
+characters whole (apiserver/pkg/warning, Kubernetes 1.36). So a line has at most 120 characters, a request at most 30.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webhook.model.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from webhook.model.finding import Finding
+
+WARNING_LENGTH = 120
+WARNING_COUNT = 30
+DENIAL_LENGTH = 16_384
+ANNOTATION_LENGTH = 4_096
+_ELLIPSIS = "…"
+_ENOUGH_OF_A_MESSAGE = 24
+
+
+def warnings(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """One line per finding, the same one about several containers once; at most `WARNING_COUNT` lines."""
+    merged: dict[tuple[str, str, str], list[str]] = {}
+    for finding in findings:
+        containers = merged.setdefault((finding.code, finding.message, finding.fix), [])
+        if finding.container and finding.container not in containers:
+            containers.append(finding.container)
+    lines = [_warning(code, message, fix, containers) for (code, message, fix), containers in merged.items()]
+    if len(lines) > WARNING_COUNT:
+        left = len(lines) - WARNING_COUNT + 1
+        lines[WARNING_COUNT - 1 :] = [f"pullproof: and {left} more; run `pullproof check` on the manifest to see all"]
+    return tuple(lines)
+
+
+def _warning(code: str, message: str, fix: str, containers: list[str]) -> str:
+    head = printable(f"pullproof {code} {', '.join(containers)}: " if containers else f"pullproof {code}: ")
+    message, fix = printable(message), printable(fix)
+    full = f"{head}{message}; {fix}" if fix else f"{head}{message}"
+    if len(full) <= WARNING_LENGTH:
+        return full
+    # what to type is worth more than why: the code leads to the rest
+    room = WARNING_LENGTH - len(head) - len(fix) - len("; ")
+    if fix and room >= _ENOUGH_OF_A_MESSAGE:
+        return f"{head}{_cut(message, room)}; {fix}"
+    if fix and len(head) + len(fix) <= WARNING_LENGTH:
+        return head + fix
+    pointer = f"; see `pullproof explain {code}`"
+    return _cut(head + message, WARNING_LENGTH - len(pointer)) + pointer
+
+
+def denial(findings: Sequence[Finding]) -> str:
+    """The message of a denial: every finding with its fix; one on one line, several on a line each."""
+    lines = [_denial_line(finding) for finding in findings]
+    if len(lines) == 1:
+        return _cut(lines[0], DENIAL_LENGTH)
+    text = f"{len(lines)} findings" + "".join(f"\n- {line}" for line in lines)
+    return _cut(text, DENIAL_LENGTH)
+
+
+def _denial_line(finding: Finding) -> str:
+    where = f"{finding.container}: " if finding.container else ""
+    fix = f"; {finding.fix}" if finding.fix else ""
+    return f"{printable(where + finding.message + fix)} ({finding.code} {finding.name}, {finding.confidence.word})"
+
+
+def annotation(findings: Iterable[Finding]) -> str:
+    """The findings for the audit log, where space is dear: `PULL201 likely spec.containers[0].image; …`."""
+    text = "; ".join(f"{finding.code} {finding.confidence.word} {finding.field}" for finding in findings)
+    return _cut(printable(text), ANNOTATION_LENGTH)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + _ELLIPSIS

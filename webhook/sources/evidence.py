@@ -1,0 +1,58 @@
+"""Which registry hosts and images this cluster already uses, counted, so that a look-up costs the same for any number.
+
+Evidence only ever speaks for a host: that a host is missing here proves nothing. Globs of pull secrets count where a
+whole label is `*`, as in `*.azurecr.io`; rarer forms (`reg*.example`) are not looked up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_MOST_LABELS: Final = 8
+
+
+class EvidenceIndex:
+    """Text → how many sources name it, and one of them. One thread per source kind writes, any thread reads."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._example: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def change(self, source: str, old: Iterable[str], new: Iterable[str]) -> None:
+        """`source` (`node worker-1`) named `old` until now, and names `new` from now on."""
+        before, after = set(old), set(new)
+        with self._lock:
+            for text in after - before:
+                self._counts[text] += 1
+                self._example.setdefault(text, source)
+            for text in before - after:
+                self._counts[text] -= 1
+                if self._counts[text] <= 0:
+                    del self._counts[text]
+                    self._example.pop(text, None)
+
+    def why(self, text: str) -> str | None:
+        """One source that names `text`, or None."""
+        return self._example.get(text)
+
+    def why_host(self, host: str) -> str | None:
+        """One source that names `host` or a glob that covers it, or None."""
+        if (found := self._example.get(host)) is not None:
+            return found
+        return next((found for glob in _globs(host) if (found := self._example.get(glob)) is not None), None)
+
+
+def _globs(host: str) -> Iterator[str]:
+    labels = host.split(".")
+    if len(labels) > _MOST_LABELS:
+        return
+    for stars in itertools.product((False, True), repeat=len(labels)):
+        if any(stars):
+            yield ".".join("*" if star else label for star, label in zip(stars, labels, strict=True))
