@@ -197,28 +197,28 @@ def _follow(output: IO[str], names: str, started: float, *, progress: bool) -> l
     reader.start()
     terminal = sys.stderr.isatty()
     columns = shutil.get_terminal_size().columns if terminal else 1000  # a line that wraps can't be overwritten
+    line_start, line_end = ("\r\x1b[K", "") if terminal else ("", "\n")
     every = 0.5 if terminal else _PROGRESS_SECONDS
-    shown = started - every
     kept: deque[str] = deque(maxlen=_KEPT_LINES)
-    current, count = "resolving modules", 0
+    current, count, shown = "resolving modules", 0, 0.0
     while True:
-        # a link takes a minute without a word from go: the line goes on counting
-        with contextlib.suppress(queue.Empty):
-            line = lines.get(timeout=every)
-            if line is None:
-                break
-            if line.startswith("go: downloading "):
-                current = line.removeprefix("go: ")
-            elif re.fullmatch(r"[\w.\-/~]+", line):  # -v names each package as it is compiled
-                current, count = line, count + 1
-            elif line:
-                kept.append(line)
         now = time.monotonic()
         if progress and now - shown >= every:
             shown = now
             text = f"building {names}: {now - started:.0f} s, {count} packages compiled, at {current}"
-            line_start, line_end = ("\r\x1b[K", "") if terminal else ("", "\n")
             print(f"{line_start}{text[: columns - 1]}", end=line_end, file=sys.stderr, flush=True)
+        try:
+            line = lines.get(timeout=every)
+        except queue.Empty:
+            continue  # a link takes a minute without a word from go: the seconds go on counting
+        if line is None:
+            break
+        if line.startswith("go: downloading "):
+            current = line.removeprefix("go: ")
+        elif re.fullmatch(r"[\w.\-/~]+", line):  # -v names each package as it is compiled
+            current, count = line, count + 1
+        elif line:
+            kept.append(line)
     reader.join()
     if progress and terminal:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
