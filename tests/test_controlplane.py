@@ -218,10 +218,9 @@ def test_up_cleans_up_behind_itself(control_plane: ControlPlane, number: signal.
         kubeconfig = Path(up.stdout.readline().strip().removeprefix("export KUBECONFIG="))
         kubectl = up.stdout.readline().strip().removeprefix("alias kubectl=")
         assert up.stdout.readline() == f"# logs in {kubeconfig.parent}; Ctrl-C ends it\n"
-        got = subprocess.run(
-            [kubectl, "get", "ns", "default", "-o", "name"], env={"KUBECONFIG": str(kubeconfig)}, check=True
-        )
-        assert got.returncode == 0
+        env = {"KUBECONFIG": str(kubeconfig), "HOME": str(kubeconfig.parent)}
+        got = subprocess.check_output([kubectl, "get", "namespace", "default", "-o", "name"], env=env, text=True)
+        assert got == "namespace/default\n"
         children = [int(pid) for pid in Path(f"/proc/{up.pid}/task/{up.pid}/children").read_text().split()]
         up.send_signal(number)
         assert up.wait() == 130

@@ -238,11 +238,12 @@ class ControlPlane:
         return result
 
     def environment(self, kubeconfig: Path | None = None) -> dict[str, str]:
-        """This process's environment with KUBECONFIG, and kubectl's discovery cache in the state folder."""
+        """This process's environment with KUBECONFIG, and nothing of the user's own kubectl or proxy settings."""
         return {
-            **os.environ,
+            **_without_proxies(),
             "KUBECONFIG": str(kubeconfig or self.kubeconfig),
             "KUBECACHEDIR": str(self.state / "kubectl-cache"),
+            "KUBERC": "off",
         }
 
     def _prepare(self) -> None:
@@ -384,8 +385,7 @@ class ControlPlane:
 
     def _spawn(self, name: str, arguments: Sequence[str]) -> None:
         arguments = [*arguments, *self._extra_args.get(name, ())]
-        # a proxy of the user's must not stand between the parts; nor may a kubeconfig of theirs be found
-        env = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+        env = _without_proxies()
         env.pop("KUBECONFIG", None)
         self._running[name] = spawn(name, self._programs[name], arguments, self.state / f"{name}.log", env=env)
 
@@ -421,6 +421,11 @@ class ControlPlane:
             return response.status
         finally:
             connection.close()
+
+
+def _without_proxies() -> dict[str, str]:
+    """The environment; all is on this machine, so a proxy of the user's must not stand in between."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 def _base64(data: bytes) -> str:
