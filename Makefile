@@ -1,0 +1,47 @@
+# Everything a person or CI does here. `make help` explains.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+# The stamp: an unchanged lock file and pyproject.toml install nothing again.
+.venv/installed: requirements/dev.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+install: .venv/installed ## the command at .venv/bin/pullproof, with everything that tests need
+
+demo: install ## a developer's `kubectl apply`, warned and denied by a real API server (DEMO_KEEP=1: leave it up)
+	@$(BIN)/python samples/demo.py
+
+run: install ## a throw-away control plane with pullproof in it, until Ctrl-C
+	@DEMO_KEEP=1 $(BIN)/python samples/demo.py
+
+test: install ## all tests, against real parts
+	$(BIN)/python -m pytest
+
+check: install ## what CI asks besides the tests: lint, types, layers, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	$(BIN)/python docs/generate.py --check
+
+docs: install ## the generated pages: docs/checks/
+	$(BIN)/python docs/generate.py
+
+lock: install ## pin the newest versions that pyproject.toml allows, with hashes
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## remove what `make` made here (the cache of built programs stays)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help install demo run test check docs lock clean

@@ -1,0 +1,1 @@
+"""The webhook itself: reviews in and out (pure), the Flask application, and the server it runs under."""

@@ -1,0 +1,1 @@
+"""Serving certificates: making them (pure) and rotating them (I/O)."""
