@@ -41,8 +41,9 @@ class ServedWebhook:
         self._arguments = arguments
         self._kubeconfig = kubeconfig or plane.kubeconfig
         self._process: Process | None = None
-        self._reserved = reserve_port()
-        self.port = port_of(self._reserved)
+        reserved = reserve_port()
+        self.port = port_of(reserved)
+        reserved.close()  # gunicorn shares a port with nobody; nothing else here asks for this one by number
         self.folder = plane.state / f"webhook-{self.port}"
         self.folder.mkdir()
         now = datetime.datetime.now(datetime.UTC)
@@ -70,8 +71,9 @@ class ServedWebhook:
 
     def start(self, *, wait: bool = True) -> None:
         self._process = spawn(
+            "pullproof",
+            Path(sys.executable).parent / "pullproof",
             [
-                str(Path(sys.executable).parent / "pullproof"),
                 "serve",
                 f"--bind=127.0.0.1:{self.port}",
                 f"--tls-cert={self.folder / 'tls.crt'}",
@@ -134,7 +136,7 @@ class ServedWebhook:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": "pullproof-probe", "namespace": "default"},
-            "spec": {"containers": [{"name": "probe", "image": "contoso.azureacr.io/probe:1"}]},
+            "spec": {"containers": [{"name": "probe", "image": "https://invalid.example/probe"}]},
         }
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -153,5 +155,3 @@ class ServedWebhook:
         assert self._process is not None
         self._process.stop()
         self._process = None
-
-

@@ -25,7 +25,9 @@ import click
 @click.option(
     "--lookup-seconds", default=1.0, show_default=True, help="The longest that one review waits for live reads."
 )
-@click.option("--drain-seconds", default=30, show_default=True, help="Time for requests under way after SIGTERM.")
+@click.option(
+    "--drain-seconds", default=0.0, show_default=True, help="After SIGTERM, how long to go on accepting requests."
+)
 def command(
     bind: str,
     tls_cert: Path,
@@ -35,7 +37,7 @@ def command(
     threads: int,
     stall_seconds: float,
     lookup_seconds: float,
-    drain_seconds: int,
+    drain_seconds: float,
 ) -> None:
     """Run the admission webhook: /validate, /mutate, /livez, /readyz and /metrics over TLS.
 
@@ -44,7 +46,7 @@ def command(
       pullproof serve --bind 127.0.0.1:8443 --tls-cert certs/tls.crt --tls-key certs/tls.key
     """
     from webhook.admission.app import Options, create_app
-    from webhook.admission.server import serve
+    from webhook.admission.server import ServingCertificate, pair_from_files, serve
     from webhook.checks.index import all_checks
     from webhook.sources.cluster import LiveCluster
     from webhook.sources.connection import connect
@@ -56,10 +58,9 @@ def command(
     serve(
         lambda: app,
         bind=bind,
-        certfile=tls_cert,
-        keyfile=tls_key,
+        certificate=ServingCertificate(pair_from_files(tls_cert, tls_key)),
         threads=threads,
         stall_seconds=stall_seconds,
-        graceful_timeout=drain_seconds,
+        drain_seconds=drain_seconds,
         after_fork=cluster.start,
     )

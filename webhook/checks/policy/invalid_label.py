@@ -46,8 +46,8 @@ def finding(error: LabelError) -> Finding:
         confidence=CHECK.confidence,
         heals=CHECK.heals,
         field=f"metadata.labels[{error.key}]",
-        message=f"namespace label {error.key}={printable(error.value)} is invalid, {error.used} holds",
-        fix=f"use {', '.join(error.allowed[:-1])} or {error.allowed[-1]}",
+        message=f"label {error.key}={printable(error.value, 24)} means nothing, {error.used} holds",
+        fix=f"use {'|'.join(error.allowed)}",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from webhook.model.reference import InvalidReference
 
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from webhook.model.finding import Finding
     from webhook.model.reference import Fault
 
+_WORTH_WRITING_OUT: Final = 80
+
 
 def findings(check: Check, subject: ImageSubject, faults: frozenset[Fault]) -> Iterator[Finding]:
     """The finding of `check` where the image's text is no reference because of one of `faults`."""
     invalid = subject.reference
     if isinstance(invalid, InvalidReference) and invalid.fault in faults:
+        suggestion = invalid.suggestion
         yield check.found(
             subject,
             message=f"{invalid.message} (character {invalid.column})",
-            fix=invalid.fix,
-            suggestion=invalid.suggestion,
-            span=(invalid.column - 1, invalid.end_column - 1),
+            fix=f"use `{suggestion}`" if suggestion and len(suggestion) <= _WORTH_WRITING_OUT else invalid.fix,
+            suggestion=suggestion,
+            span=invalid.span,
         )
