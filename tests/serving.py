@@ -1,17 +1,16 @@
 """The real webhook beside a real control plane: `pullproof serve` with a certificate made on the spot.
 
-Why: the tests, the demo and bench/ all need pullproof as its users run it, registered from manifests/, so nothing here
-may know how it works inside. Outside a cluster there is no Service, so the clientConfig is the one thing that is changed.
+Why: the tests, the demo and bench/ all need pullproof as its users run it, registered from manifests/, so nothing
+here may know how it works inside. Outside a cluster there is no Service, so the clientConfig alone is changed.
 """
 
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import http.client
 import json
 import ssl
-
 import sys
 import time
 from pathlib import Path
@@ -46,7 +45,7 @@ class ServedWebhook:
         reserved.close()  # gunicorn shares a port with nobody; nothing else here asks for this one by number
         self.folder = plane.state / f"webhook-{self.port}"
         self.folder.mkdir()
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         authority = new_authority(now)
         pair = issue_serving(authority, ["localhost"], ["127.0.0.1"], now)
         self.ca_pem = authority.cert_pem

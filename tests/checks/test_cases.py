@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from webhook.checks.base import Check
 from webhook.checks.index import all_checks, modules
 from webhook.engine.evaluate import evaluate
 from webhook.engine.wording import WARNING_LENGTH, warnings
 from webhook.model.facts import Facts, Known, Unknown
-from webhook.model.finding import Confidence, Finding
+from webhook.model.finding import Confidence
 from webhook.model.policy import ClusterPolicy, of_labels
 from webhook.model.text import printable
-from webhook.model.workload import Workload, extract
+from webhook.model.workload import extract
 from webhook.report.page import markdown
+
+if TYPE_CHECKING:
+    from webhook.checks.base import Check
+    from webhook.model.finding import Finding
+    from webhook.model.workload import Workload
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "tests" / "cases"
@@ -58,7 +62,8 @@ def facts_of(case: dict[str, Any]) -> Facts:
 
 
 def found_by(check: Check, case: dict[str, Any]) -> list[Finding]:
-    return [finding for finding in evaluate(workload_of(case), facts_of(case), all_checks()) if finding.code == check.code]
+    found = evaluate(workload_of(case), facts_of(case), all_checks())
+    return [finding for finding in found if finding.code == check.code]
 
 
 def cases(kind: str) -> list[Any]:
