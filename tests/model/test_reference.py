@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracle_client import ask
@@ -140,6 +140,7 @@ PIECES = st.lists(
 NARROW = st.text("aA1._-:/@[]+", max_size=12)
 
 
+@settings(max_examples=1000)
 @given(ANY_TEXT | PIECES | NARROW)
 def test_any_text_is_a_reference_or_an_explained_mistake(text):
     reference = match(text)

@@ -87,7 +87,7 @@ def _suggestion(problem: Problem) -> str | None:
     for _ in range(_STEPS):
         candidate = problem.mended
         if candidate is None or _is_digest(candidate):
-            # `docker://sha256:…` is an image's ID; read as a reference it would be a repository `sha256`
+            # a digest in quotes is no repository `sha256`, as which it would be read
             return None
         if match(candidate) is not None:
             return candidate

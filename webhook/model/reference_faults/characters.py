@@ -17,6 +17,7 @@ from webhook.model.text import is_visible, printable
 
 _WHITE: Final = " \t\r\n\v\f"  # what a person sees as white space; the rarer ones count as invisible
 _CONTROLS: Final = "".join(map(chr, range(0x20))) + "\x7f"
+_REVERSING: Final = frozenset("\u202b\u202e\u2067")
 _ODD = re.compile(r"[^!-~ \t\r\n\v\f]")  # neither visible ASCII nor white space
 
 
@@ -36,7 +37,7 @@ def invisible(image: str) -> Problem | None:
         return None
     character = image[at]
     category = unicodedata.category(character)
-    name = unicodedata.name(character, "").lower()
+    name = "byte order mark" if character == "\ufeff" else unicodedata.name(character, "").lower()
     if category == "Cs":
         message = f"half a character ({_code_point(character)}, an unpaired surrogate)"
     elif category == "Cc":
@@ -51,13 +52,14 @@ def invisible(image: str) -> Problem | None:
 def _without_invisible(image: str) -> str | None:
     """`image` as it looks, or None where that is not certain."""
     kept: list[str] = []
-    # a control character at an end is a slip; inside nobody knows what it did, nor what half a character was
+    # a control character at an end is a slip; inside nobody knows what it did, nor what half a character was, nor
+    # whether the text behind a mark that reverses it was meant as seen or as stored
     for character in image.strip(_CONTROLS):
         if is_visible(character) or character in _WHITE:
             kept.append(character)
         elif unicodedata.category(character) in ("Zs", "Zl", "Zp"):
             kept.append(" ")
-        elif unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn"):
+        elif character in _REVERSING or unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn"):
             return None
     return "".join(kept)
 

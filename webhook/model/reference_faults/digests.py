@@ -5,6 +5,7 @@ The lengths are those of go-digest v1.0.0, which knows sha256, sha384 and sha512
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -23,7 +24,7 @@ _is_sha256_hex = re.compile(r"[0-9A-Fa-f]{64}").fullmatch
 _REPEATED = re.compile(rf"({_ALGORITHM}:)\1+", re.IGNORECASE)
 _NO_COLON = re.compile(rf"({_ALGORITHM})([-_=.]?)([0-9A-Fa-f]+)", re.IGNORECASE)
 _AFTER_COLON = re.compile(rf":({_ALGORITHM}:[^:/]*)\Z", re.IGNORECASE)
-_MISSPELLED = re.compile(r"s[a-z]{1,3}[-_]?\d{3}", re.IGNORECASE)
+_LIKE_SHA256: Final = 0.82  # `ha256`, `sha265`, `sah256`, `sha2566`; not `sha512256`
 
 
 def identifier(image: str) -> Problem | None:
@@ -84,7 +85,7 @@ class _Attached:
     def _second_at(self) -> Problem:
         first, _, second = self.text.partition("@")
         if self._takes_tag(first):
-            return self._tag(f"{self.name}:{first}@{second}")
+            return self._tag(first, f"{self.name}:{first}@{second}")
         mended = first if second == first else None
         message = "a second `@`, and a reference has one digest"
         return self._at(len(first), len(first) + 1, message, "keep one digest", mended)
@@ -104,7 +105,7 @@ class _Attached:
         if text.lower() in DIGEST_LENGTHS:
             return self._at(0, len(text), f"no digits follow {quoted(text)}", "write the whole digest")
         if self._takes_tag(text):
-            return self._tag(f"{self.name}:{text}")
+            return self._tag(text, f"{self.name}:{text}")
         return self._at(0, len(text), f"{quoted(text)} is no digest", "write it as `sha256:` and 64 hex digits")
 
     def _algorithm(self, algorithm: str, encoded: str) -> Problem:
@@ -115,7 +116,9 @@ class _Attached:
         if plain in DIGEST_LENGTHS:
             message = f"{quoted(algorithm)} is written `{plain}`"
             return self._at(0, len(algorithm), message, f"write `{plain}`", f"{plain}:{encoded}")
-        mended = sha256 if _MISSPELLED.fullmatch(algorithm) else None
+        # of what runtimes take only sha256 has 64 digits, but sha3-256 is an algorithm of its own
+        misspelled = plain != "sha3256" and difflib.SequenceMatcher(None, plain, "sha256").ratio() >= _LIKE_SHA256
+        mended = sha256 if misspelled else None
         message = f"{quoted(algorithm)} is no digest algorithm that runtimes take"
         return self._at(0, len(algorithm), message, "use the sha256 digest", mended)
 
@@ -141,8 +144,8 @@ class _Attached:
             return False
         return ":" not in self.name.rpartition("/")[2]
 
-    def _tag(self, mended: str) -> Problem:
-        return self._whole(-1, 0, "`@` starts a digest, and this is a tag", "write `:`", mended)
+    def _tag(self, tag: str, mended: str) -> Problem:
+        return self._whole(-1, 0, f"{quoted(tag)} is a tag, and `@` starts a digest", "write `:`", mended)
 
     def _at(self, start: int, end: int, message: str, fix: str, mended: str | None = None) -> Problem:
         """A problem whose offsets count from behind the `@`, mended by another text there."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from webhook.model.reference import Fault
+from webhook.model.reference import DIGEST, Fault
 from webhook.model.reference_faults.problem import Problem, quoted
 
+_is_digest = re.compile(DIGEST).fullmatch
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(:/+|//+|:(?=[^/]))|(//+)")
 # What names a registry's image: addresses, transports of skopeo and podman, and what a pod's status puts in front of an
 # image's ID. Only these count without `://`, as `name:tag` reads like them.
@@ -36,6 +37,9 @@ def scheme(image: str) -> Problem | None:
     if not mark.startswith("://") and not (name.lower() in _PULLS and _used_as_scheme(mark, image[hit.end() :])):
         return None
     shown = quoted(hit[0])
+    if _is_digest(rest):  # as a pod's status shows it
+        message = f"{shown} and a digest are an image's ID"
+        return Problem(Fault.SCHEME, 0, len(image), message, "write the image's name instead")
     message = f"{shown} is no part of a reference"
     if "." in name:  # `docker.io://nginx`: the host itself was taken for a scheme
         return Problem(Fault.SCHEME, 0, hit.end(), message, f"write {quoted(f'{name}/')}", f"{name}/{rest}")
