@@ -285,8 +285,8 @@ def _context(pair: CertificatePair, client_ca: bytes | None) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
     context.options |= ssl.OP_NO_RENEGOTIATION
-    # API servers resume no sessions. Yet one ticket stays: it carries the acknowledgement without which a client that has
-    # not turned Nagle off waits 40 ms before it sends its first request.
+    # API servers resume no sessions. Yet one ticket stays: it carries the acknowledgement without which a client that
+    # leaves Nagle's algorithm on waits 40 ms before it sends its first request.
     context.num_tickets = 1
     context.set_alpn_protocols(["http/1.1"])
     try:
