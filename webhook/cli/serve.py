@@ -15,6 +15,13 @@ import click
 @click.option("--tls-key", type=click.Path(path_type=Path), required=True, help="Its private key (PEM).")
 @click.option("--kubeconfig", help="Kubeconfig of the cluster to serve; in a pod its own service account.")
 @click.option("--context", "context_name", help="Context in the kubeconfig.")
+@click.option(
+    "--secrets",
+    type=click.Choice(["watch", "get", "off"]),
+    default="watch",
+    show_default=True,
+    help="Read pull secrets by list and watch, singly on demand, or not at all.",
+)
 @click.option("--threads", default=64, show_default=True, type=click.IntRange(1, 1024), help="Reviews at a time.")
 @click.option(
     "--stall-seconds",
@@ -34,6 +41,7 @@ def command(
     tls_key: Path,
     kubeconfig: str | None,
     context_name: str | None,
+    secrets: str,
     threads: int,
     stall_seconds: float,
     lookup_seconds: float,
@@ -48,12 +56,12 @@ def command(
     from webhook.admission.app import Options, create_app
     from webhook.admission.server import ServingCertificate, pair_from_files, serve
     from webhook.checks.index import all_checks
-    from webhook.sources.cluster import LiveCluster
+    from webhook.sources.cluster import LiveCluster, SecretAccess
     from webhook.sources.connection import connect
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     all_checks()  # a broken check stops the start, not the first review
-    cluster = LiveCluster(connect(kubeconfig, context_name))
+    cluster = LiveCluster(connect(kubeconfig, context_name), secrets=SecretAccess(secrets))
     app = create_app(cluster, Options(seconds=lookup_seconds))
     serve(
         lambda: app,

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from webhook.model.policy import ClusterPolicy, of_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from webhook.model.dockerconfig import PullSecret
+    from webhook.model.node import NodeSet, RuntimeClassScheduling
+    from webhook.model.platform import ImagePlatforms
     from webhook.model.policy import Policy
 
 T_co = TypeVar("T_co", covariant=True)
@@ -44,15 +47,61 @@ def no_evidence(_text: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretRef:
+    """A pull secret by name; `Known(None)` means that the namespace has none of that name."""
+
+    name: str
+    secret: Fact[PullSecret | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PullSecretList:
+    """The pull secrets that the kubelet will use for a pod, in its order, and where that list comes from.
+
+    `source`: the pod's own `imagePullSecrets`, which *replaces* the ServiceAccount's (also `[{name: ""}]` does), or the
+    ServiceAccount's. `account` is the ServiceAccount's name; `hidden` holds its list where the pod's own replaces it,
+    and `Known(())` otherwise. `account_exists` is Unknown where it was not looked up.
+    """
+
+    source: Literal["pod", "serviceAccount"]
+    account: str
+    refs: tuple[SecretRef, ...]
+    hidden: Fact[tuple[SecretRef, ...]] = Known(())
+    account_exists: Fact[bool] = NOT_LOOKED
+
+    def known_secrets(self) -> tuple[PullSecret, ...]:
+        """Those that exist, in order."""
+        return tuple(ref.secret.value for ref in self.refs if isinstance(ref.secret, Known) and ref.secret.value)
+
+
+def nowhere(_name: str) -> tuple[str, ...]:
+    """The `secret_namespaces` of a place that knows no Secrets."""
+    return ()
+
+
+def platforms_not_looked_up(_image: str) -> Fact[ImagePlatforms]:
+    """The `image_platforms` of a place that asks no registry."""
+    return NOT_LOOKED
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything outside the object that a verdict on one workload may rest on.
 
-    `policy` is what holds in its namespace. `host_evidence(host)` says why this place knows a registry host (`pull
-    secret regcred in team-a`), or None; `image_evidence(reference)` says which node already has an image (canonical
-    form). Both answer in constant time, however many hosts and images there are; absence proves nothing.
+    `policy` is what holds in its namespace; `now` is in seconds since 1970, 0 where no clock was given.
+    `host_evidence(host)` says why this place knows a registry host (`pull secret team-a/regcred`), or None;
+    `image_evidence(reference)` says which node already has an image (canonical form, with tag or digest);
+    `secret_namespaces(name)` names the namespaces that have a pull secret of that name. All answer in constant time,
+    however many hosts, images and secrets there are; absence proves nothing.
     """
 
     policy: Policy = field(default_factory=lambda: of_labels({}, ClusterPolicy()))
     namespace_labels: Fact[Mapping[str, str]] = NOT_LOOKED
+    pull_secrets: Fact[PullSecretList] = NOT_LOOKED
+    nodes: Fact[NodeSet] = NOT_LOOKED
+    runtime_class: Fact[RuntimeClassScheduling | None] = NOT_LOOKED
+    now: int = 0
     host_evidence: Evidence = no_evidence
     image_evidence: Evidence = no_evidence
+    secret_namespaces: Callable[[str], tuple[str, ...]] = nowhere
+    image_platforms: Callable[[str], Fact[ImagePlatforms]] = platforms_not_looked_up

@@ -54,7 +54,8 @@ class Workload:
     """A workload of `kind` (API group `group`); `pod_path` is the JSON path of its pod spec, `spec` that pod spec, raw.
 
     `labels` and `annotations` are the object's own; `pod_labels` those the pod will have. `name` is the generateName
-    where there is no name yet, or empty.
+    where there is no name yet, or empty. `pull_secret_names` is None where the pod lists none, so that its
+    ServiceAccount's count; empty names stand as they are.
     """
 
     group: str
@@ -68,6 +69,8 @@ class Workload:
     pod_labels: Mapping[str, str]
     containers: tuple[Container, ...]
     suspended: bool
+    service_account: str
+    pull_secret_names: tuple[str, ...] | None
 
     @property
     def is_template(self) -> bool:
@@ -117,6 +120,13 @@ def extract(
         pod_labels=reader.strings(pod_metadata, "labels", pod_metadata_path),
         containers=tuple(_containers(reader, spec, pod_path, null_is_absent=null_is_absent)),
         suspended=_suspended(reader, obj, kind, spec, pod_path),
+        service_account=reader.text(spec, "serviceAccountName", pod_path)
+        or reader.text(spec, "serviceAccount", pod_path)
+        or "default",
+        pull_secret_names=tuple(
+            reader.text(item, "name", at) for item, at in reader.mappings(spec, "imagePullSecrets", pod_path)
+        )
+        or None,
     )
 
 

@@ -6,26 +6,35 @@ Must not judge anything, and must not make a review wait longer than the seconds
 
 from __future__ import annotations
 
+import enum
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from webhook.model.facts import Facts, Known, Unknown
+from webhook.model.dockerconfig import DOCKER_CFG, DOCKER_CONFIG_JSON, read_secret
+from webhook.model.facts import Facts, Known, PullSecretList, SecretRef, Unknown
+from webhook.model.node import NodeSet, read_node
 from webhook.model.policy import PREFIX, of_labels, of_unread_namespace
 from webhook.sources.connection import collection_path, object_path
 from webhook.sources.errors import ApiError
-from webhook.sources.evidence import EvidenceIndex
+from webhook.sources.evidence import EvidenceIndex, Places
 from webhook.sources.live import LiveReads, read_live
 from webhook.sources.reflector import Reflector
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from webhook.model.dockerconfig import PullSecret
     from webhook.model.facts import Fact
+    from webhook.model.node import NodeFacts
     from webhook.model.policy import ClusterPolicy
     from webhook.model.workload import Workload
     from webhook.sources.cache import Key
     from webhook.sources.connection import Connection
+    from webhook.sources.reflector import ReflectorState
 
 STALE_AFTER_SECONDS: Final = 300.0
+"""Past this age without a word from the API server, what a cache says is Unknown, and single objects are read live."""
 
 _OWNERS: Final = {
     "ReplicaSet": ("apps", "replicasets", "readyReplicas"),
@@ -36,19 +45,53 @@ _OWNERS: Final = {
 }
 
 
-class LiveCluster:
-    """A cluster that is watched from `start` to `stop`."""
+class SecretAccess(enum.Enum):
+    """How pull secrets are read: each has its own RBAC and its price (docs/operations.md)."""
 
-    def __init__(self, connection: Connection) -> None:
+    WATCH = "watch"
+    GET = "get"
+    OFF = "off"
+
+
+class LiveCluster:
+    """A cluster that is watched from `start` to `stop`. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        secrets: SecretAccess = SecretAccess.WATCH,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._connection = connection
+        self._access = secrets
+        self._clock = clock
         self._hosts = EvidenceIndex()
         self._images = EvidenceIndex()
+        self._secret_places = Places()
         self._namespaces = Reflector(connection, collection_path("", "v1", "namespaces"), policy_labels)
         self._nodes = Reflector(
-            connection, collection_path("", "v1", "nodes"), node_images, page=50, on_change=self._node_changed
+            connection, collection_path("", "v1", "nodes"), read_kept_node, page=50, on_change=self._node_changed
         )
-        self._reflectors: tuple[Reflector[Any], ...] = (self._namespaces, self._nodes)
+        self._node_set: NodeSet | None = None
+        self._accounts = Reflector(connection, collection_path("", "v1", "serviceaccounts"), account_secrets)
+        self._secrets = tuple(
+            Reflector(
+                connection,
+                collection_path("", "v1", "secrets"),
+                read_secret,
+                name=f"secrets-{kind.rpartition('/')[2]}",
+                field_selector=f"type={kind}",
+                page=50,
+                on_change=self._secret_changed,
+            )
+            for kind in (DOCKER_CONFIG_JSON, DOCKER_CFG)
+            if secrets is SecretAccess.WATCH
+        )
+        self._reflectors: tuple[Reflector[Any], ...] = (self._namespaces, self._nodes, self._accounts, *self._secrets)
         self._live_namespaces = LiveReads(connection, policy_labels)
+        self._live_accounts = LiveReads(connection, account_secrets)
+        self._live_secrets = LiveReads(connection, read_secret)
 
     def start(self) -> None:
         """Begin to watch. Call it after the fork: threads don't survive one."""
@@ -56,9 +99,11 @@ class LiveCluster:
             reflector.start()
 
     def stop(self) -> None:
+        """End the watches; the caches stay as they are."""
         for reflector in self._reflectors:
             reflector.stop()
-        self._live_namespaces.close()
+        for reads in (self._live_namespaces, self._live_accounts, self._live_secrets):
+            reads.close()
 
     def not_ready(self) -> str | None:
         """What has not been listed once yet, or None."""
@@ -67,25 +112,29 @@ class LiveCluster:
             return None
         return "not synced yet: " + "; ".join(f"{one.name} ({one.last_error or 'listing'})" for one in waiting)
 
-    def staleness(self) -> dict[str, tuple[float, int]]:
-        """Cache name → seconds since the API server was heard, and objects held."""
-        states = [reflector.state() for reflector in self._reflectors]
-        return {state.name: (state.stale_seconds, state.objects) for state in states}
+    def states(self) -> tuple[ReflectorState, ...]:
+        """How each cache is doing."""
+        return tuple(reflector.state() for reflector in self._reflectors)
 
     def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float) -> Facts:
+        """What is known around a workload; what the caches lack is read live, all within `seconds`."""
+        deadline = time.monotonic() + seconds
         labels = self._labels(workload.namespace, seconds)
         resolved = of_labels(labels.value, policy) if isinstance(labels, Known) else of_unread_namespace(policy)
         return Facts(
             policy=resolved,
             namespace_labels=labels,
+            pull_secrets=self._pull_secrets(workload, deadline),
+            nodes=self._known_nodes(),
+            now=int(self._clock()),
             host_evidence=self._hosts.why_host,
             image_evidence=self._images.why,
+            secret_namespaces=self._secret_places.of,
         )
 
     def _labels(self, namespace: str, seconds: float) -> Fact[Mapping[str, str]]:
-        stale = self._namespaces.state().stale_seconds > STALE_AFTER_SECONDS
         known = self._namespaces.cache.get("", namespace)
-        if known is not None and not stale:
+        if known is not None and not _is_stale(self._namespaces):
             return Known(known)
         # too new for the cache, or the cache too old: asked live, as Pod Security Admission does
         try:
@@ -93,6 +142,72 @@ class LiveCluster:
         except ApiError as error:
             return Unknown(str(error))
         return Unknown(f"there is no namespace {namespace}") if live is None else Known(live)
+
+    def _pull_secrets(self, workload: Workload, deadline: float) -> Fact[PullSecretList]:
+        if self._access is SecretAccess.OFF:
+            return Unknown("reading Secrets is turned off (--secrets=off)")
+        namespace = workload.namespace
+        account = workload.service_account
+        own = workload.pull_secret_names
+        listed = self._account(namespace, account, deadline)
+        if isinstance(listed, Unknown):
+            if own is None:
+                return listed
+            return Known(PullSecretList("pod", account, self._refs(namespace, own, deadline), listed, listed))
+        exists = Known(listed.value is not None)
+        names = listed.value or ()
+        if own is None:
+            refs = self._refs(namespace, names, deadline)
+            return Known(PullSecretList("serviceAccount", account, refs, account_exists=exists))
+        # by name only: what an own list hides matters where a name in it is none of the pod's
+        hidden = self._refs(namespace, [name for name in names if name not in own], deadline)
+        return Known(PullSecretList("pod", account, self._refs(namespace, own, deadline), Known(hidden), exists))
+
+    def _account(self, namespace: str, name: str, deadline: float) -> Fact[tuple[str, ...] | None]:
+        known = self._accounts.cache.get(namespace, name)
+        if known is not None and not _is_stale(self._accounts):
+            return Known(known)
+        try:
+            path = object_path("", "v1", "serviceaccounts", name, namespace=namespace)
+            return Known(self._live_accounts.read(path, max(deadline - time.monotonic(), 0.0)))
+        except ApiError as error:
+            return Unknown(str(error))
+
+    def _refs(self, namespace: str, names: Iterable[str], deadline: float) -> tuple[SecretRef, ...]:
+        return tuple(SecretRef(name, self._secret(namespace, name, deadline)) for name in names if name)
+
+    def _secret(self, namespace: str, name: str, deadline: float) -> Fact[PullSecret | None]:
+        for reflector in self._secrets:
+            known = reflector.cache.get(namespace, name)
+            if known is not None and not _is_stale(reflector):
+                return Known(known)
+        # made in the same apply, or of a type that is not watched, or not there at all
+        try:
+            path = object_path("", "v1", "secrets", name, namespace=namespace)
+            return Known(self._live_secrets.read(path, max(deadline - time.monotonic(), 0.0)))
+        except ApiError as error:
+            return Unknown(str(error))
+
+    def _known_nodes(self) -> Fact[NodeSet]:
+        if _is_stale(self._nodes):
+            return Unknown("the nodes could not be watched")
+        known = self._node_set
+        if known is None:
+            known = self._node_set = NodeSet(tuple(node.facts for _, node in self._nodes.cache.all()))
+        return Known(known)
+
+    def _node_changed(self, key: Key, old: KeptNode | None, new: KeptNode | None) -> None:
+        if (old and old.facts) != (new and new.facts):
+            self._node_set = None
+        before, after = old.images if old else frozenset(), new.images if new else frozenset()
+        source = f"node {key.name}"
+        self._images.change(source, before, after)
+        # counted per node: two images of one host are one voice
+        self._hosts.change(source, map(_host, before), map(_host, after))
+
+    def _secret_changed(self, key: Key, old: PullSecret | None, new: PullSecret | None) -> None:
+        self._secret_places.change(key.name, key.namespace, there=new is not None)
+        self._hosts.change(f"pull secret {key.namespace}/{key.name}", secret_hosts(old), secret_hosts(new))
 
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
         references = (pod.get("metadata") or {}).get("ownerReferences")
@@ -135,18 +250,37 @@ class LiveCluster:
             if isinstance(item, dict) and uid is not None and _owned_by(item, uid)
         )
 
-    def _node_changed(self, key: Key, old: frozenset[str] | None, new: frozenset[str] | None) -> None:
-        before, after = old or frozenset(), new or frozenset()
-        source = f"node {key.name}"
-        self._images.change(source, before, after)
-        # counted per node: two images of one host are one voice
-        self._hosts.change(source, map(_host, before), map(_host, after))
-
 
 def policy_labels(namespace: Mapping[str, Any]) -> dict[str, str]:
     """The labels of a Namespace that pullproof reads."""
     labels = (namespace.get("metadata") or {}).get("labels") or {}
     return {key: value for key, value in labels.items() if key.startswith(PREFIX)}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptNode:
+    """What is kept of a Node: what decides where pods land, and the images it holds."""
+
+    facts: NodeFacts
+    images: frozenset[str]
+
+
+def read_kept_node(node: Mapping[str, Any]) -> KeptNode:
+    """Raises Malformed, as `read_node` does."""
+    return KeptNode(read_node(node), node_images(node))
+
+
+def account_secrets(account: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names in a ServiceAccount's `imagePullSecrets`, in order; empty ones left out, as the kubelet does."""
+    listed = account.get("imagePullSecrets") or ()
+    return tuple(name for one in listed if (name := one.get("name")))
+
+
+def secret_hosts(secret: PullSecret | None) -> set[str]:
+    """The hosts (or globs) that a healthy pull secret speaks for."""
+    if secret is None or secret.ignored or secret.problem is not None:
+        return set()
+    return {entry.location.host for entry in secret.entries if entry.location is not None and entry.location.host}
 
 
 def node_images(node: Mapping[str, Any]) -> frozenset[str]:
@@ -157,6 +291,10 @@ def node_images(node: Mapping[str, Any]) -> frozenset[str]:
 
 def _host(image: str) -> str:
     return image.partition("/")[0].partition(":")[0]
+
+
+def _is_stale(reflector: Reflector[Any]) -> bool:
+    return reflector.state().stale_seconds > STALE_AFTER_SECONDS
 
 
 def _owned_by(item: Mapping[str, Any], uid: str) -> bool:

@@ -49,6 +49,31 @@ class EvidenceIndex:
         return next((found for glob in _globs(host) if (found := self._example.get(glob)) is not None), None)
 
 
+class Places:
+    """Name of a pull secret → the namespaces that have one of that name. One thread per secret type writes."""
+
+    def __init__(self) -> None:
+        self._namespaces: dict[str, tuple[str, ...]] = {}
+        self._lock = threading.Lock()
+
+    def change(self, name: str, namespace: str, *, there: bool) -> None:
+        """A pull secret of that name is, or no longer is, in the namespace."""
+        with self._lock:
+            known = self._namespaces.get(name, ())
+            if there and namespace not in known:
+                self._namespaces[name] = (*known, namespace)
+            elif not there and namespace in known:
+                left = tuple(other for other in known if other != namespace)
+                if left:
+                    self._namespaces[name] = left
+                else:
+                    del self._namespaces[name]
+
+    def of(self, name: str) -> tuple[str, ...]:
+        """The namespaces that have a pull secret of that name, in the order they came."""
+        return self._namespaces.get(name, ())
+
+
 def _globs(host: str) -> Iterator[str]:
     labels = host.split(".")
     if len(labels) > _MOST_LABELS:
