@@ -4,9 +4,13 @@ Why not the client library's watch or informer: they keep whole objects and type
 stay in memory), relist in one piece, and trust a silent socket. Here each event is parsed, projected and dropped, and
 every wait has a limit on our side, so a dead connection is noticed by its silence.
 
-How a fault shows: the cache keeps its last state, `last_error` says what is wrong, and `last_heard` grows old, until
-the watch goes on (from the last version seen) or, where it can't, a new list replaces the cache in one swap; that also
-drops what was deleted meanwhile. Must not give up, and must not call fresh what the API server has not confirmed.
+A watch is gone on with, from the last version seen, only after an orderly end. After anything else a new list replaces
+the cache in one swap, which also drops what was deleted meanwhile. That is a list more than client-go would ask for
+after a broken connection, and the reason is etcd restored from a backup: it takes our version for a future one, and
+such a watch is accepted and stays silent, without any error (seen with 1.36.3).
+
+How a fault shows: the cache keeps its last state, `last_error` says what is wrong, and `last_heard` grows old. Must not
+give up, and must not call fresh what the API server has not confirmed.
 
 Protocol: Kubernetes API concepts, "Efficient detection of changes", "Streaming lists" and "Watch bookmarks" (v1.36).
 """
@@ -29,11 +33,9 @@ from webhook.sources.cache import Cache, Key
 from webhook.sources.errors import (
     ApiError,
     BusyError,
-    ForbiddenError,
     GarbledError,
     RefusedError,
     TimedOutError,
-    UnauthorizedError,
     UnavailableError,
     from_status,
 )
@@ -51,20 +53,17 @@ _log = logging.getLogger(__name__)
 _Event = tuple[str, dict[str, Any], dict[str, Any]]  # type, object, the object's metadata
 
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
-_GATEWAY_TIMEOUT = 504
-# These only keep us from asking; after anything else the version may be worthless. A 504 also says "version too large",
-# which an etcd restored from a backup makes true for ever.
-_KEEPS_VERSION = (UnavailableError, BusyError, UnauthorizedError, ForbiddenError)
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
     """All waits of a reflector, in seconds.
 
-    A watch is asked to end after about `watch` seconds; its end, and the bookmark that the API server sends 2 s before
-    it, prove the connection alive. `grace` later it counts as dead. So whoever is not cut off hears something within
-    1.1 times `watch`, which has to stay below the age at which facts are called stale (60 s). `listing` is the longest
-    silence of a streaming list and the longest time for a page; `streaming_list` bounds a whole streaming list.
+    A watch is asked to end after about `watch` seconds: where nothing changes, that orderly end is all one hears (an
+    API server sends no bookmark while its version stands still). `grace` later the connection counts as dead. So
+    whoever is not cut off hears something within 1.1 times `watch`, which has to stay below the age at which facts are
+    called stale (60 s). `listing` is the longest silence of a streaming list and the longest time for a page;
+    `streaming_list` bounds a whole streaming list.
     """
 
     watch: float = 40.0
@@ -188,7 +187,7 @@ class Reflector(Generic[T]):
                 else:
                     self._list()
             except ApiError as error:
-                if not isinstance(error, _KEEPS_VERSION) or error.status == _GATEWAY_TIMEOUT:
+                if not isinstance(error, BusyError):
                     self._version = ""
                 self._failed(str(error), error.retry_after_seconds or 0.0)
             except Exception as error:  # noqa: BLE001 the thread has to outlive any defect: a cache nobody feeds is worse
@@ -328,7 +327,6 @@ class Reflector(Generic[T]):
                     self._stream = None
 
     def _event(self, line: bytes) -> _Event:
-        version, self._version = self._version, ""  # whatever is odd about a line puts the state in doubt: list again
         about = f"GET {self._path} (watch)"
         try:
             event = orjson.loads(line)
@@ -341,7 +339,6 @@ class Reflector(Generic[T]):
             raise from_status(code if isinstance(code, int) else 0, item, about=about)
         if kind not in {"ADDED", "MODIFIED", "DELETED", "BOOKMARK"} or not isinstance(metadata, dict):
             raise GarbledError(f"{about}: a line that is no event")
-        self._version = version
         return kind, item, metadata
 
     def _value(self, kind: str, key: Key, item: dict[str, Any]) -> T | None:
