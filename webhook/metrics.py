@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prometheus_client.core import Metric
 
 REVIEWS: Final = Counter(
     "pullproof_reviews_total", "Admission reviews answered.", ("endpoint", "operation", "kind", "decision")
@@ -19,3 +26,30 @@ SECONDS: Final = Histogram(
     ("endpoint",),
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0),
 )
+CLIENTS: Final = Counter(
+    "pullproof_client_events_total", "Clients cut off or refused before a review was read, by why.", ("event",)
+)
+CERTIFICATE_UNUSABLE: Final = Gauge(
+    "pullproof_certificate_unusable", "1 while a changed serving certificate can't be used and the one before still is."
+)
+
+
+def watch_caches(caches: Callable[[], Iterable[tuple[str, float, int]]]) -> None:
+    """Show at each scrape what `caches` says: name, seconds since the API server was heard, objects held."""
+    REGISTRY.register(_Caches(caches))
+
+
+class _Caches(Collector):
+    def __init__(self, caches: Callable[[], Iterable[tuple[str, float, int]]]) -> None:
+        self._caches = caches
+
+    def collect(self) -> Iterator[Metric]:
+        stale = GaugeMetricFamily(
+            "pullproof_cache_stale_seconds", "Seconds since the API server confirmed a cache.", labels=["cache"]
+        )
+        objects = GaugeMetricFamily("pullproof_cache_objects", "Objects in a cache.", labels=["cache"])
+        for name, seconds, count in self._caches():
+            stale.add_metric([name], seconds)
+            objects.add_metric([name], count)
+        yield stale
+        yield objects

@@ -53,6 +53,7 @@ def command(
     Example, outside a cluster:
       pullproof serve --bind 127.0.0.1:8443 --tls-cert certs/tls.crt --tls-key certs/tls.key
     """
+    from webhook import metrics
     from webhook.admission.app import Options, create_app
     from webhook.admission.server import ServingCertificate, pair_from_files, serve
     from webhook.checks.index import all_checks
@@ -63,6 +64,7 @@ def command(
     all_checks()  # a broken check stops the start, not the first review
     cluster = LiveCluster(connect(kubeconfig, context_name), secrets=SecretAccess(secrets))
     app = create_app(cluster, Options(seconds=lookup_seconds))
+    metrics.watch_caches(lambda: ((one.name, one.stale_seconds, one.objects) for one in cluster.states()))
     serve(
         lambda: app,
         bind=bind,
@@ -71,4 +73,6 @@ def command(
         stall_seconds=stall_seconds,
         drain_seconds=drain_seconds,
         after_fork=cluster.start,
+        on_event=lambda event: metrics.CLIENTS.labels(event).inc(),
+        on_certificate=lambda problem: metrics.CERTIFICATE_UNUSABLE.set(problem is not None),
     )
