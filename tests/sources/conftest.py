@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 
     from webhook.sources.connection import Connection
 
-# As small as the protocol lets them be: a watch's time limit is in whole seconds.
-QUICK = Timings(watch=1, grace=1, listing=1, streaming_list=2, backoff=0.05, backoff_longest=0.2)
+# Watches and pauses as short as can be (a watch's limit is in whole seconds); silence is waited for so long that a busy
+# machine is never taken for a dead connection. Tests of silence use IMPATIENT.
+QUICK = Timings(watch=1, grace=30, listing=30, streaming_list=30, backoff=0.05, backoff_longest=0.2)
+IMPATIENT = dataclasses.replace(QUICK, grace=1, listing=1)
 
 
 @pytest.fixture(autouse=True)
