@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -167,6 +168,31 @@ def test_what_the_api_server_refuses_is_told_in_its_words(control_plane, tmp_pat
     )
     with pytest.raises(ApiError, match=r'^the API server answered 404 .*namespaces "none-such" not found$'):
         connect(str(control_plane.kubeconfig)).get_json(f"{NAMESPACES}/none-such", timeout_seconds=10)
+
+
+def test_certificate_files_that_are_gone_are_written_again(control_plane):
+    """The client library removes its temporary files when a process exits, also a worker that did not make them."""
+    connection = connect(str(control_plane.kubeconfig))
+    Path(connection._settings.configuration.cert_file).unlink()
+    Path(connection._settings.configuration.key_file).unlink()
+    with pytest.raises(ApiError) as caught:
+        connection.get_json(NAMESPACES, timeout_seconds=10)
+    assert str(caught.value) == f"GET {NAMESPACES}: a certificate that the configuration names is not there"
+    assert connection.get_json(NAMESPACES, timeout_seconds=10)["kind"] == "NamespaceList"
+    connection.close()
+
+
+def test_a_certificate_of_another_authority_is_refused(control_plane, tmp_path):
+    content = json.loads(control_plane.kubeconfig.read_text())
+    content["clusters"][0]["cluster"]["certificate-authority-data"] = content["users"][0]["user"][
+        "client-certificate-data"
+    ]
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ApiError) as caught:
+        connect(str(path)).get_json(NAMESPACES, timeout_seconds=10)
+    assert str(caught.value).startswith(f"GET {NAMESPACES}: TLS with the API server failed: ")
+    assert "certificate" in str(caught.value)
 
 
 # a pod's own account

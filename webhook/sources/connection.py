@@ -166,8 +166,9 @@ def _settings(configuration: Any, namespace: str) -> _Settings:
 class Connection:
     """Read-only access to one API server; safe to share between threads.
 
-    `load` is called again after a 401 (at most every 10 s), so that whatever rotates is picked up: a token file, a
-    client certificate, an exec plugin's answer. `namespace` is the context's, for commands without `-n`.
+    `load` is called again after a 401 or where a certificate's file is gone (at most every 10 s), so that whatever
+    rotates is picked up: a token file, a client certificate, an exec plugin's answer. `namespace` is the context's, for
+    commands without `-n`.
     """
 
     def __init__(
@@ -237,6 +238,10 @@ class Connection:
                 # A pooled socket that the API server closed just as the request went out: the next one is another.
                 response = ask(timeout=timeout, redirect=False)
         except _BROKEN as error:
+            if any(isinstance(cause, FileNotFoundError) for cause in _causes(error)):
+                # The library writes a kubeconfig's inline certificates to temporary files, and whichever process exits
+                # first removes them: a server's worker, for one.
+                self._reload(settings)
             raise _broken(error, about, timeout.read_timeout) from None
         if response.status == http.HTTPStatus.OK:
             return response
@@ -397,6 +402,8 @@ def _broken(error: Exception, about: str, seconds: Any) -> ApiError:
         if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
             return TimedOutError(f"{about}: no connection to the API server within {_CONNECT_SECONDS:g} s")
         return TimedOutError(f"{about}: nothing heard from the API server for {seconds:g} s")
+    if any(isinstance(cause, FileNotFoundError) for cause in _causes(error)):
+        return UnavailableError(f"{about}: a certificate that the configuration names is not there")
     if isinstance(error, urllib3.exceptions.SSLError):
         return UnavailableError(f"{about}: TLS with the API server failed{_because(error)}")
     if isinstance(error, urllib3.exceptions.ProxyError):
@@ -408,11 +415,17 @@ def _broken(error: Exception, about: str, seconds: Any) -> ApiError:
 
 def _because(error: Exception) -> str:
     """Return the operating system's or the TLS library's own word for it, which names no credential."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, OSError) and (cause.strerror or getattr(cause, "verify_message", "")):
             said = getattr(cause, "verify_message", "") or cause.strerror
             return f": {printable(str(said)).lower()}"
-        nested = cause.args[0] if cause.args and isinstance(cause.args[0], BaseException) else None
-        cause = cause.__cause__ or nested
     return ""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error` and what it came of: its cause, or the exception that urllib3 keeps among the arguments."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        nested = next((argument for argument in cause.args if isinstance(argument, BaseException)), None)
+        cause = cause.__cause__ or nested
