@@ -33,8 +33,12 @@ check: install ## what CI asks besides the tests: lint, types, layers, generated
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/generate.py --check
 
-docs: install ## the generated pages: docs/checks/
+bench: install ## what pullproof adds to a request, beside a Go no-op and a bare Flask app; writes docs/performance.md
+	$(BIN)/python bench/webhooks.py
+
+docs: install ## the generated pages: docs/checks/, and the screens in README.md
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/readme.py --write
 
 lock: install ## pin the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/python -m pip install --quiet uv
@@ -44,4 +48,4 @@ lock: install ## pin the newest versions that pyproject.toml allows, with hashes
 clean: ## remove what `make` made here (the cache of built programs stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo run test check docs lock clean
+.PHONY: help install demo run test check bench docs lock clean

@@ -79,10 +79,13 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`policy` is the platform team's; `seconds` bounds the live reads of one review."""
+    """`policy` is the platform team's; `seconds` bounds the live reads of one review; `draining` says that the server
+    is about to stop, so that nobody sends it anything new.
+    """
 
     policy: ClusterPolicy = field(default_factory=ClusterPolicy)
     seconds: float = 1.0
+    draining: Callable[[], bool] = bool
 
 
 def create_app(cluster: Cluster, options: Options, *, clock: Callable[[], float] = time.monotonic) -> Flask:
@@ -103,7 +106,7 @@ def create_app(cluster: Cluster, options: Options, *, clock: Callable[[], float]
 
     @app.get("/readyz")
     def readyz() -> Response:
-        reason = cluster.not_ready()
+        reason = "stopping" if options.draining() else cluster.not_ready()
         return _line(200, "ok") if reason is None else _line(503, reason)
 
     @app.get("/metrics")

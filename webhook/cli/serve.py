@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -57,13 +58,16 @@ def command(
     from webhook.admission.app import Options, create_app
     from webhook.admission.server import ServingCertificate, pair_from_files, serve
     from webhook.checks.index import all_checks
+    from webhook.engine.evaluate import read_reference
     from webhook.sources.cluster import LiveCluster, SecretAccess
     from webhook.sources.connection import connect
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     all_checks()  # a broken check stops the start, not the first review
+    read_reference("")  # loads what explains an invalid reference, so that the first denial is as fast as the rest
     cluster = LiveCluster(connect(kubeconfig, context_name), secrets=SecretAccess(secrets))
-    app = create_app(cluster, Options(seconds=lookup_seconds))
+    draining = threading.Event()
+    app = create_app(cluster, Options(seconds=lookup_seconds, draining=draining.is_set))
     metrics.watch_caches(lambda: ((one.name, one.stale_seconds, one.objects) for one in cluster.states()))
     serve(
         lambda: app,
@@ -73,6 +77,7 @@ def command(
         stall_seconds=stall_seconds,
         drain_seconds=drain_seconds,
         after_fork=cluster.start,
+        on_drain=draining.set,
         on_event=lambda event: metrics.CLIENTS.labels(event).inc(),
         on_certificate=lambda problem: metrics.CERTIFICATE_UNUSABLE.set(problem is not None),
     )

@@ -1,0 +1,3 @@
+module pullproof.dev/noop
+
+go 1.25
