@@ -79,7 +79,9 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`policy` is the platform team's; `seconds` bounds the live reads of one review; `draining` says that the server
+    """What the platform team sets.
+
+    `policy` holds for every namespace; `seconds` bounds the live reads of one review; `draining` says that the server
     is about to stop, so that nobody sends it anything new.
     """
 

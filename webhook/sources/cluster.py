@@ -294,7 +294,7 @@ def _host(image: str) -> str:
 
 
 def _is_stale(reflector: Reflector[Any]) -> bool:
-    return reflector.state().stale_seconds > STALE_AFTER_SECONDS
+    return reflector.stale_seconds(time.monotonic()) > STALE_AFTER_SECONDS
 
 
 def _owned_by(item: Mapping[str, Any], uid: str) -> bool:
