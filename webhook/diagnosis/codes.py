@@ -1,0 +1,55 @@
+"""Which code a cause bears: the same as the check that would have found it before scheduling.
+
+A reader who saw `PULL101` in admission sees `PULL101` again when the pod fails for it. What no check can know before is
+told in two families of its own: 5xx, the registry's own answer; 6xx, the way to it and the node. Codes are stable and
+never reused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from webhook.diagnosis.cause import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A code with its name, as `webhook.checks.base.Check` has them."""
+
+    code: str
+    name: str
+
+
+CODES: Final[Mapping[Cause, Code]] = MappingProxyType(
+    {
+        Cause.INVALID_NAME: Code("PULL101", "invalid-reference"),
+        Cause.SECRET_MISSING: Code("PULL302", "pull-secret-missing"),
+        Cause.EXPIRED: Code("PULL306", "credential-expired"),
+        Cause.PLATFORM: Code("PULL401", "platform-mismatch"),
+        Cause.UNAUTHORIZED: Code("PULL501", "registry-unauthorized"),
+        Cause.FORBIDDEN: Code("PULL502", "registry-forbidden"),
+        Cause.NOT_FOUND: Code("PULL503", "image-not-found"),
+        Cause.AMBIGUOUS: Code("PULL504", "registry-hides-or-refuses"),
+        Cause.RATE_LIMIT: Code("PULL505", "registry-rate-limit"),
+        Cause.QUOTA: Code("PULL506", "registry-quota"),
+        Cause.REGISTRY_ERROR: Code("PULL507", "registry-error"),
+        Cause.UNSUPPORTED_MEDIA: Code("PULL508", "media-type-unsupported"),
+        Cause.DNS: Code("PULL601", "registry-name-unresolved"),
+        Cause.TIMEOUT: Code("PULL602", "registry-timeout"),
+        Cause.REFUSED: Code("PULL603", "registry-connection-refused"),
+        Cause.TLS: Code("PULL604", "registry-tls"),
+        Cause.DISK: Code("PULL611", "node-disk-full"),
+        Cause.UNPACK: Code("PULL612", "layer-not-unpacked"),
+        Cause.OTHER: Code("PULL690", "message-not-known"),
+    }
+)
+
+
+def code_of(cause: Cause) -> Code:
+    """The code of that cause; every cause has one."""
+    return CODES[cause]

@@ -1,0 +1,1 @@
+"""What to do about a cause: one file per vendor, one function per cause."""
