@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
-import subprocess
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from tests import gotools
+from tests import oracle_client
 from webhook.errors import Malformed
 from webhook.model.platform import (
     ImageIndex,
@@ -27,7 +24,6 @@ from webhook.model.platform import (
     read_platform,
 )
 
-MODULE = Path(__file__).parents[1] / "oracle"
 
 LINUX_NODES = [
     Platform("linux", arch, variant)
@@ -156,19 +152,11 @@ def wire(platform: Platform | None) -> dict[str, object] | None:
     return {key: value for key, value in full.items() if value or key in {"os", "architecture"}}
 
 
-@pytest.fixture(scope="session")
-def ask_containerd():
-    folder = gotools.build(MODULE, ["./platforms"], gotools.cache_dir() / "oracle")
-
-    def ask(questions):
-        lines = "".join(
-            json.dumps({"node": wire(node), "entries": [wire(entry) for entry in entries]}) + "\n"
-            for node, entries in questions
-        )
-        answered = subprocess.run([str(folder / "platforms")], input=lines, capture_output=True, text=True, check=True)
-        return [json.loads(line) for line in answered.stdout.splitlines()]
-
-    return ask
+def ask_containerd(questions):
+    return oracle_client.ask(
+        "platforms",
+        ({"node": wire(node), "entries": [wire(entry) for entry in entries]} for node, entries in questions),
+    )
 
 
 def differences(questions, answers):
@@ -186,7 +174,7 @@ def differences(questions, answers):
     return wrong, seen
 
 
-def test_generated_indexes_agree_with_containerd(ask_containerd, record_property):
+def test_generated_indexes_agree_with_containerd(record_property):
     rng = random.Random(20348)
     nodes = [
         *LINUX_NODES,
@@ -208,7 +196,7 @@ def test_generated_indexes_agree_with_containerd(ask_containerd, record_property
     assert min(seen["chosen"], seen["no match for platform"], seen["match"], seen["no match"]) > 2_000
 
 
-def test_every_pair_of_windows_builds_agrees_with_containerd(ask_containerd):
+def test_every_pair_of_windows_builds_agrees_with_containerd():
     numbers = [
         0,
         14393,
