@@ -24,7 +24,6 @@ from webhook.model.platform import (
     read_platform,
 )
 
-
 LINUX_NODES = [
     Platform("linux", arch, variant)
     for arch, variants in {
