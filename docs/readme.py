@@ -17,11 +17,9 @@ BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def run(command: str, *, show: bool) -> tuple[int, str]:
-    """Exit status and output (both streams in order) of one command line; shown as it comes where it takes long."""
+    """Exit status and standard output of one command line, shown as it comes; what goes to stderr is progress."""
     lines = []
-    with subprocess.Popen(
-        ["/bin/bash", "-c", command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    with subprocess.Popen(["/bin/bash", "-c", command], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None  # noqa: S101 - PIPE
         for line in process.stdout:
             lines.append(line)
