@@ -55,6 +55,18 @@ PATHS = [
     "a",
     "a/1",
 ]
+ODD_REPOSITORIES = [
+    "nginx",
+    "",
+    "/x",
+    "index.docker.io/library/nginx",
+    "a.1",
+    "A",
+    "a b/c",
+    "%zz",
+    "[::1]",
+    "us.icr.io:x/y",
+]
 OTHER_KEYS = [
     "https://index.docker.io/v1/",
     "https://index.docker.io/v1/",
@@ -176,7 +188,7 @@ class Generator:
 
     def case(self) -> Case:
         rng = self.rng
-        case = Case(f"{rng.choice(HOSTS)}/{rng.choice(PATHS)}")
+        case = Case(f"{rng.choice(HOSTS)}/{rng.choice(PATHS)}" if rng.random() < 0.97 else rng.choice(ODD_REPOSITORIES))
         for number in range(rng.choice([0, 1, 1, 1, 2, 2, 3, 4, 6])):
             case.secrets.append(self._secret(case, f"s{number}"))
         if case.secrets and rng.random() < 0.03:
@@ -313,8 +325,11 @@ class Generator:
         if rng.random() < 0.02:
             fields.append((self._field("auth"), self._auth(username, "other")))
         if rng.random() < 0.015:
-            wrong = Raw(rng.choice(["null", "null", "null", "1", "[]", "{}", "true", "[[{}]]"]))
-            fields.append((self._field(rng.choice(["username", "password", "auth"])), wrong))
+            wrong = ["null", "null", "null", "1", "[]", "{}", "true", "[[{}]]"]
+            names = ["username", "password", "auth"]
+            fields.extend(
+                (self._field(rng.choice(names)), Raw(rng.choice(wrong))) for _ in range(rng.choice([1, 1, 2]))
+            )
         if rng.random() < 0.1:
             unread = ("identitytoken", "registrytoken", "serveraddress", "provider", "x")
             fields.append((rng.choice(unread), rng.choice(["t", "", Raw("1"), Raw("null"), Raw("[null]")])))
@@ -340,11 +355,11 @@ class Generator:
         encoded = base64.b64encode(plain.encode()).decode()
         if chance > 0.7:
             encoded = encoded.rstrip("=")
-        if chance > 0.993:
-            at = rng.randrange(len(encoded) + 1)
+        if rng.random() < 0.008:
+            at = rng.choice([rng.randrange(len(encoded) + 1), len(encoded)])
             noise = rng.choice(["\n", "\r\n", "\n", " ", "=", "-", "é", "\u00a0", "\u2003", "\x1c", "A", "\ufffd"])
             encoded = encoded[:at] + noise + encoded[at:]
-        if chance > 0.998:
+        if rng.random() < 0.002:
             encoded = "".join(rng.choice(AUTH_WILD) for _ in range(rng.randrange(14)))
         return encoded
 

@@ -116,6 +116,11 @@ PREFIX = "json: cannot unmarshal"
             id="the-second-does-not-heal-the-first",
         ),
         pytest.param(
+            '{"auths":{"a":{"username":true,"password":1}}}',
+            f"{PREFIX} bool into Go struct field DockerConfigJSON.auths.username of type string",
+            id="the-first-of-two",
+        ),
+        pytest.param(
             '{"auths":{"a":{"auth":"?"},"a":{}}}', "illegal base64 data at input byte 0", id="nor-does-a-second-entry"
         ),
         pytest.param(
@@ -178,6 +183,8 @@ def test_problems_of_the_older_type(content, problem):
         pytest.param("YTpiYg===", "illegal base64 data at input byte 8", id="one-sign-too-many"),
         pytest.param("YTpiYg=x=", "illegal base64 data at input byte 6", id="padding-interrupted"),
         pytest.param("YTpiYg== ", "illegal base64 data at input byte 8", id="space-behind"),
+        pytest.param("YTpiYg==\u2003", "illegal base64 data at input byte 8", id="em-space-behind"),
+        pytest.param("YTpiYg==\x1c", "illegal base64 data at input byte 6", id="what-go-does-not-call-space"),
         pytest.param(" YTpiYg==", "illegal base64 data at input byte 0", id="space-before"),
         pytest.param("YTpiY", "illegal base64 data at input byte 4", id="one-character-over"),
         pytest.param("YTpi\nY", "illegal base64 data at input byte 5", id="one-character-over-behind-a-line-end"),
@@ -337,6 +344,13 @@ GOOD = encoded('{"auths":{"us.icr.io":{}}}')
             "the value of .dockerconfigjson is not base64",
             0,
             id="forgotten-base64",
+        ),
+        pytest.param(
+            {"type": DOCKER_CONFIG_JSON, "data": {".dockerconfigjson": GOOD.rstrip("=")}},
+            False,
+            "the value of .dockerconfigjson is not base64",
+            0,
+            id="padding-is-needed-here",
         ),
         pytest.param(
             {"type": DOCKER_CONFIG_JSON, "data": {".dockerconfigjson": {"auths": {}}}},

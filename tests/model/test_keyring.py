@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import random
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests import oracle_client
 from tests.model.keyring_cases import Generator
 from webhook.model.dockerconfig import DOCKER_CFG, DOCKER_CONFIG_JSON, _expiry, read_secret, username_kind
+from webhook.model.hostkey import locate
 from webhook.model.keyring import Mismatch, explain, look_up
 
 HUB = "https://index.docker.io/v1/"
@@ -444,22 +446,19 @@ def disagreement(case, answer, seen):
         if looked_up.error is None or (words_count and looked_up.error != answer["error"]):
             return f"{looked_up.error!r}, and not {answer['error']!r}"
         return None
-    ours, theirs = list(looked_up.matches), answer["found"]
+    ours, theirs = looked_up.matches, answer["found"]
     if looked_up.error is not None or len(ours) != len(theirs):
         return f"{looked_up.error!r} or {len(ours)} found, and not {len(theirs)}"
     seen[f"{min(len(theirs), 4)}{'+' if len(theirs) >= 4 else ''} found"] += 1
-    while ours:
-        # two spellings of one key within one secret come in the order of a Go map: none
-        first = ours[0]
-        same = [m for m in ours if m.secret.name == first.secret.name and m.entry.pattern == first.entry.pattern]
-        count = len(same)
-        host = first.entry.location.host
-        mine = sorted(facts(match, case) for match in ours[:count])
-        its = sorted(their_facts(credential, case, host) for credential in theirs[:count])
-        if mine != its:
+    start = 0
+    # two spellings of one key within one secret come in the order of a Go map: none
+    for (_, pattern), matches in itertools.groupby(ours, key=lambda match: (match.secret.name, match.entry.pattern)):
+        mine = [facts(match, case) for match in matches]
+        same, start = theirs[start : start + len(mine)], start + len(mine)
+        its = [their_facts(credential, case, locate(pattern).host) for credential in same]
+        if sorted(mine) != sorted(its):
             return f"{mine}, and not {its}"
-        seen["told apart" if case.exact else "compared without names"] += count
-        ours, theirs = ours[count:], theirs[count:]
+        seen["told apart" if case.exact else "compared without names"] += len(mine)
     return None
 
 
