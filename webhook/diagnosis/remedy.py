@@ -57,8 +57,10 @@ _NOT_THE_REGISTRY: Final = frozenset({Cause.DISK, Cause.UNPACK, Cause.PLATFORM, 
 
 def remedies(diagnosis: Diagnosis, place: Place | None = None) -> tuple[Remedy, ...]:
     """What to do, the likeliest first; never empty but for `other`, of which nothing is known."""
-    names = Names(diagnosis, place or Place())
     cause = diagnosis.cause
+    if cause is Cause.OTHER:
+        return ()
+    names = Names(diagnosis, place or Place())
     found: list[Remedy] = []
     if cause is Cause.SECRET_MISSING:
         found.extend(anywhere.secret_missing(names))
@@ -71,7 +73,7 @@ def remedies(diagnosis: Diagnosis, place: Place | None = None) -> tuple[Remedy, 
         found.extend(_EITHER[cause](names))
     if not found and cause in (Cause.RATE_LIMIT, Cause.QUOTA):
         found.extend(anywhere.limits(cause, names))
-    if not found and cause is not Cause.OTHER:
+    if not found:
         found.extend(anywhere.credentials(cause, names))
     return tuple(dict.fromkeys(found))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from webhook.diagnosis.cause import Cause, Wrapper
 from webhook.diagnosis.remedies import kubectl
-from webhook.diagnosis.remedies.names import filled
+from webhook.diagnosis.remedies.names import filled, plain
 from webhook.diagnosis.remedies.remedy import Remedy
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def invalid_name(names: Names) -> Iterator[Remedy]:
     if "short" in names.diagnosis.evidence.lower() and names.diagnosis.wrapper is Wrapper.CRIO:
         yield Remedy(
             "write the image with its registry: the runtime does not guess one among several",
-            (kubectl.set_image(names, f"docker.io/{names.image.strip(chr(39))}"),),
+            (kubectl.set_image(names, f"docker.io/{plain(names.diagnosis.image, 'image')}"),),
         )
         return
     yield Remedy(
@@ -76,7 +76,7 @@ def not_found(names: Names) -> Iterator[Remedy]:
             (
                 (
                     f"kubectl patch {names.workload} -n {names.namespace} -p"
-                    f' \'{{"spec":{{"template":{{"spec":{{"containers":[{{"name":"{names.container.strip(chr(39))}",'
+                    f' \'{{"spec":{{"template":{{"spec":{{"containers":[{{"name":"{names.plain_container}",'
                     '"imagePullPolicy":"IfNotPresent"}]}}}}\''
                 ),
             ),
@@ -146,7 +146,7 @@ def refused(names: Names) -> Iterator[Remedy]:
 
 def tls(names: Names) -> Iterator[Remedy]:
     evidence = names.diagnosis.evidence.lower()
-    registry = names.registry.strip("'")
+    registry = names.plain_registry
     if "http response" in evidence or "does not look like" in evidence or "malformed http" in evidence:
         yield Remedy(
             "the registry speaks plain HTTP: give it a certificate, or tell each node's runtime to use HTTP",
@@ -259,12 +259,12 @@ def unpack(names: Names) -> Iterator[Remedy]:
 
 
 def _host_and_port(names: Names) -> str:
-    host, colon, port = names.registry.strip("'").rpartition(":")
-    return f"{host} {port}" if colon and port.isdigit() else f"{names.registry} 443"
+    host, colon, port = names.plain_registry.rpartition(":")
+    return f"{host} {port}" if colon and port.isdigit() else f"{names.plain_registry} 443"
 
 
 def _show_certificate(names: Names) -> str:
-    host, port = _host_and_port(names).split(" ", 1) if names.diagnosis.registry else ("<registry>", "443")
+    host, _, port = _host_and_port(names).rpartition(" ")
     return (
         f"openssl s_client -connect {host}:{port} -servername {host} -showcerts </dev/null"
         " | openssl x509 -noout -issuer -dates -ext subjectAltName"

@@ -47,10 +47,14 @@ def _refused(names: Names) -> Iterator[Remedy]:
         yield Remedy(
             "let the cluster's kubelet identity pull: it needs AcrPull on the registry",
             (
-                f"az aks check-acr --resource-group {names.resource_group} --name {names.cluster} --acr"
-                f" {names.registry}",
-                f"az aks update --resource-group {names.resource_group} --name {names.cluster} --attach-acr"
-                f" {names.acr}",
+                (
+                    f"az aks check-acr --resource-group {names.resource_group} --name {names.cluster} --acr"
+                    f" {names.registry}"
+                ),
+                (
+                    f"az aks update --resource-group {names.resource_group} --name {names.cluster} --attach-acr"
+                    f" {names.acr}"
+                ),
             ),
         )
         yield Remedy(
@@ -78,8 +82,10 @@ def _principal(names: Names) -> Remedy:
         "on a cluster with a service principal: check whether its secret has expired or belongs to another one, and"
         " renew it",
         (
-            f"az aks show --resource-group {group} --name {cluster} --query servicePrincipalProfile.clientId"
-            " --output tsv",
+            (
+                f"az aks show --resource-group {group} --name {cluster} --query servicePrincipalProfile.clientId"
+                " --output tsv"
+            ),
             'az ad app credential list --id <client id> --query "[].endDateTime" --output tsv',
             "az ad app credential reset --id <client id> --append --query password --output tsv",
             (
@@ -130,11 +136,11 @@ def _private_dns(names: Names) -> Remedy:
         (
             kubectl.from_node(names, f"nslookup {names.registry}"),
             (
-                "az network private-dns link vnet list --resource-group <zone's resource group>"
+                "az network private-dns link vnet list --resource-group <zone resource group>"
                 " --zone-name privatelink.azurecr.io --output table"
             ),
             (
-                "az network private-dns link vnet create --resource-group <zone's resource group>"
+                "az network private-dns link vnet create --resource-group <zone resource group>"
                 " --zone-name privatelink.azurecr.io --name <link> --virtual-network <virtual network id>"
                 " --registration-enabled false"
             ),
@@ -150,7 +156,7 @@ def _unreachable(names: Names) -> Iterator[Remedy]:
             f"az acr check-health --name {names.acr} --ignore-errors --yes",
             kubectl.from_node(names, f"nc -vz -w 5 {names.registry} 443"),
             (
-                "az network vnet peering list --resource-group <virtual network's resource group>"
+                "az network vnet peering list --resource-group <network resource group>"
                 " --vnet-name <virtual network> --output table"
             ),
         ),

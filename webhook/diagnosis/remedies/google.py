@@ -1,6 +1,7 @@
 """Google Artifact Registry and what is left of Container Registry.
 
-Source: Google Cloud documentation, "Troubleshoot image pulls" (GKE), "Deploying to Google Kubernetes Engine" and "Configure authentication to Artifact Registry for Docker".
+Source: Google Cloud documentation, "Troubleshoot image pulls" (GKE), "Deploying to Google Kubernetes Engine" and
+"Configure authentication to Artifact Registry for Docker".
 """
 
 from __future__ import annotations

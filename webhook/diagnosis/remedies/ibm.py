@@ -6,18 +6,17 @@ registry" (containers) and "Troubleshooting Container Registry"; ibmcloud with t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from webhook.catalogue import registries
 from webhook.diagnosis.cause import Cause
 from webhook.diagnosis.remedies import kubectl
-from webhook.diagnosis.remedies.names import filled
+from webhook.diagnosis.remedies.names import Names, filled
 from webhook.diagnosis.remedies.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from webhook.diagnosis.remedies.names import Names
 
 _DEFAULT_SECRET = "all-icr-io"  # noqa: S105 - the name of the secret that IBM makes in each new cluster
 _NO_CREDENTIAL = (Cause.UNAUTHORIZED, Cause.AMBIGUOUS, Cause.SECRET_MISSING, Cause.EXPIRED)
@@ -27,6 +26,7 @@ def remedies(cause: Cause, names: Names) -> Iterator[Remedy]:
     retired = registries.retired_of(names.host or "")
     if retired is not None:
         yield _retired(names, retired[1].replaced_by)
+        names = Names(replace(names.diagnosis, registry=retired[1].replaced_by), names.place)
     if names.host == "cp.icr.io":
         yield from _entitled(cause, names)
         return

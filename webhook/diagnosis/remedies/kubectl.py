@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from webhook.diagnosis.remedies.names import plain
+
 if TYPE_CHECKING:
     from webhook.diagnosis.remedies.names import Names
 
@@ -21,19 +23,26 @@ def create_secret(names: Names, *, user: str, password: str, server: str | None 
 
 
 def attach_secret(names: Names, secret: str | None = None) -> str:
-    """Adds the secret to the service account (merged by name: those that are there stay)."""
-    word = (secret or names.secret).strip("'")
-    return (
-        f"kubectl patch serviceaccount {names.service_account} -n {names.namespace}"
-        f' -p \'{{"imagePullSecrets":[{{"name":"{word}"}}]}}\''
+    """Adds the secret to those of the service account.
+
+    The patch that many guides give (`-p '{"imagePullSecrets":[…]}'`) replaces the list: it has no merge key in a
+    ServiceAccount, other than in a pod (core/v1, Kubernetes 1.36), so the account would lose its other secrets.
+    """
+    word = plain(secret or next(iter(names.diagnosis.secrets), names.place.secret), "pull secret")
+    patch = f"kubectl patch serviceaccount {names.service_account} -n {names.namespace} --type=json -p"
+    added = f'[{{"op":"add","path":"/imagePullSecrets/-","value":{{"name":"{word}"}}}}]'
+    first = (
+        '[{"op":"test","path":"/imagePullSecrets","value":null},'
+        f'{{"op":"add","path":"/imagePullSecrets","value":[{{"name":"{word}"}}]}}]'
     )
+    return f"{patch} '{added}' || {patch} '{first}'"
 
 
 def copy_secret(names: Names, secret: str, source: str) -> str:
     """Copies a secret from another namespace, without what belongs to the original alone."""
     return (
         f"kubectl get secret {secret} -n {source} -o yaml"
-        " | sed -E '/^  (namespace|uid|resourceVersion|creationTimestamp|ownerReferences):/d'"
+        " | sed -E '/^  (namespace|uid|resourceVersion|creationTimestamp):/d'"
         f" | kubectl apply -n {names.namespace} -f -"
     )
 

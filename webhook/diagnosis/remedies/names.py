@@ -30,6 +30,7 @@ _IBM: Final = re.compile(r"^ibm://([^/]{0,64})///([^/]{1,64})/")
 # AKS names the nodes' resource group so; a name with an underscore in it leaves open where the parts end
 _AKS_GROUP: Final = re.compile(r"(?i)^mc_([^_]{1,90})_([^_]{1,63})_([a-z0-9]{1,40})$")
 _ECR: Final = re.compile(r"^(\d{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]{1,40})\.")
+_HARMLESS: Final = re.compile(r"[A-Za-z0-9_.\[][A-Za-z0-9_.:/@\[\]-]*").fullmatch
 _GAR: Final = re.compile(r"^([a-z0-9-]{1,40})-docker\.pkg\.dev$")
 
 
@@ -76,6 +77,18 @@ class Names:
     @property
     def registry(self) -> str:
         return filled(self.diagnosis.registry, "registry")
+
+    @property
+    def plain_registry(self) -> str:
+        return plain(self.diagnosis.registry, "registry")
+
+    @property
+    def plain_container(self) -> str:
+        return plain(self.diagnosis.container, "container")
+
+    @property
+    def plain_path(self) -> str:
+        return plain(self.reference.path if self.reference else None, "repository")
 
     @property
     def image(self) -> str:
@@ -201,6 +214,11 @@ class Names:
     def _ibm(self, group: int) -> str | None:
         found = _IBM.match(self.place.provider_id or "")
         return found[group] if found else None
+
+
+def plain(value: str | None, placeholder: str) -> str:
+    """`value` as it is, for the inside of a quoted word, where it holds nothing that a shell or JSON reads."""
+    return value if value is not None and len(value) <= _MAX and _HARMLESS(value) else f"<{placeholder}>"
 
 
 def filled(value: str | None, placeholder: str, *, prefix: str = "") -> str:

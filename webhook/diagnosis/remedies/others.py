@@ -56,7 +56,7 @@ def docker_hub(cause: Cause, names: Names) -> Iterator[Remedy]:
             "look which tags there are",
             (
                 (
-                    f"curl -s 'https://hub.docker.com/v2/repositories/{names.path.strip(chr(39))}/tags?page_size=25'"
+                    f"curl -s 'https://hub.docker.com/v2/repositories/{names.plain_path}/tags?page_size=25'"
                     " | jq -r '.results[].name'"
                 ),
             ),
