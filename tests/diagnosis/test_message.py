@@ -305,6 +305,11 @@ EVIDENCE = {
         'failed to resolve reference "reg.example.com/a:1": reg.example.com/a:1: not found',
         "reg.example.com/a:1: not found",
     ),
+    "of a list, the first try's": (
+        '[failed to pull and unpack image "reg.azurecr.io/app:1": reg.azurecr.io/app:1: not found, failed to pull and unpack'
+        f' image "reg.azurecr.io/app:1": {ANONYMOUS}]',
+        "reg.azurecr.io/app:1: not found",
+    ),
     "gRPC's words are no evidence": (
         "rpc error: code = Unknown desc = no matching manifest for linux/arm64 in the manifest list entries",
         "no matching manifest for linux/arm64 in the manifest list entries",

@@ -58,7 +58,7 @@ _NO_SUCH_USER: Final = re.compile(
 )
 _FORBIDDEN_STATUS: Final = re.compile(r"\b403\b|\bforbidden\b")
 _SERVER_ERROR: Final = re.compile(r"\b500\b")
-_SENTENCE_END: Final = re.compile(r"\\n|\" (?:image|pod|module|key|file|host)=|\"? ?, rpc error")
+_SENTENCE_END: Final = re.compile(rf"(?i)\\n|\" (?:image|pod|module|key|file|host)=|\"? ?, {_TRY}")
 _GRPC: Final = re.compile(r"^(?:rpc error: )?code = \S{1,30} desc = ")
 _SHORT: Final = 24
 _BARE_BACK_OFF: Final = re.compile(r"(?i)^\s*(?:error: )?back-off pulling image \"[^\"]{1,512}\"\s*$")
@@ -262,7 +262,9 @@ def _clause(shown: str, at: int, otherwise: int) -> int:
     """Where the clause that `at` is in begins: behind the colon before it, or `otherwise` if that is far away."""
     back = max(0, at - 160)
     colon = shown.rfind(": ", back, max(at, back))
-    return otherwise if colon < 0 else colon + 2
+    if colon < 0:
+        return 0 if back == 0 else otherwise
+    return colon + 2
 
 
 # What the kubelet says itself, as a reason (pkg/kubelet/images, pkg/kubelet/lifecycle, pkg/kubelet/events; 1.36).
