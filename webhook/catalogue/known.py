@@ -27,9 +27,21 @@ _KIND_OF_MISTAKE: Final = {
     "wrong-tld": Kind.SUFFIX,
     "swapped-labels": Kind.SUFFIX,
     "missing-label": Kind.SUFFIX,
+    "missing-registry": Kind.SUFFIX,
     "missing-location": Kind.IMPOSSIBLE,
     "wrong-location": Kind.IMPOSSIBLE,
     "aws-style-region": Kind.IMPOSSIBLE,
+}
+
+_TOLD_OF_MISTAKE: Final = {
+    "website-not-registry": "is a website, not a registry",
+    "wrong-endpoint": "serves no images",
+    "swapped-labels": "has two labels swapped",
+    "missing-label": "lacks a label",
+    "missing-location": "lacks the location",
+    "missing-registry": "lacks the name of the registry",
+    "wrong-location": "does not exist",
+    "aws-style-region": "does not exist",
 }
 
 # What a source calls dead or closed is taken at its word; of a name whose end nobody dated it is only told.
@@ -62,17 +74,12 @@ def of_mistake(name: str) -> Verdict | None:
     if mistake.kind == "missing-label" and not open_ended and not obeys(right):
         return None  # the label is there, and misspelt
     kind = _KIND_OF_MISTAKE.get(mistake.kind, Kind.TYPO)
-    told = {
-        Kind.WEBSITE: "is a website, not a registry",
-        Kind.ENDPOINT: "is an endpoint that serves no images",
-        Kind.IMPOSSIBLE: "does not exist",
-    }.get(kind, "is not a registry")
     note = (mistake.note,) if mistake.note else ()
     return Verdict(
         kind,
         Confidence.CERTAIN,
         name,
-        f"`{name}` {told}",
+        f"`{name}` {_TOLD_OF_MISTAKE.get(mistake.kind, 'is not a registry')}",
         host=None if open_ended else right,
         fix=f"write the host as `{right}`" if open_ended else "",
         evidence=(f"known mistake for `{mistake.right}` ({registry.name})", *note, *mistake.source),
@@ -149,7 +156,7 @@ def _of_account(name: str, value: str, label: Label) -> Verdict | None:
     digits = "".join(re.findall("[0-9]", value))
     told = f"an AWS account has {_ACCOUNT_DIGITS} digits, `{value}` has {len(value)}"
     if not value.isdigit():
-        told = f"`{value}` is no AWS account: that has {_ACCOUNT_DIGITS} digits"
+        told = f"`{value}` is no AWS account"
     host = _with(name, value, digits) if len(digits) == _ACCOUNT_DIGITS else _near_account(name)
     return Verdict(
         Kind.IMPOSSIBLE,
@@ -180,7 +187,7 @@ def _of_partition(name: str, registry: Registry, form: str, label: Label, value:
             if other == form or rule is None or rule is label or rule.what != label.what or value not in rule.values:
                 continue
             host = other.replace("{account}", name.partition(".")[0]).replace(f"{{{variable}}}", value)
-            told = f"{label.what} `{value}` is not under `{tail_of(name)}`"
+            told = f"`{value}` is not under `{tail_of(name)}`"
             return Verdict(
                 Kind.IMPOSSIBLE,
                 Confidence.LIKELY,
@@ -205,7 +212,8 @@ def _of_value(name: str, variable: str, value: str, label: Label) -> Verdict | N
 
     near = nearest.closest(value, label.values, edits=1)
     if near:
-        told, host = f"{told}, `{near[0]}` is", _with(name, value, near[0])
+        others = f"as near: {', '.join(f'`{other}`' for other in near[1:4])}" if near[1:] else None
+        evidence, host = (*_texts(others), *evidence), _with(name, value, near[0])
         return Verdict(Kind.IMPOSSIBLE, Confidence.LIKELY, value, told, host=host, evidence=evidence)
     # names under gcr.io are Google's own, and not all of them are known
     if variable != "name" and label.regex and not re.fullmatch(label.regex, value):
@@ -240,8 +248,8 @@ def _of_name(name: str, registry: Registry, variable: str, value: str, label: La
 def _may_be_new(value: str, values: Iterable[str]) -> bool:
     """Whether an unknown region could be one that opened after the facts were gathered.
 
-    It could when it is the next number of a known one (`us-east-3` after 2), or when every word of it is a word of a
-    known region or a direction, so that nothing in it is misspelt.
+    It could when it is the next number of a known one (`us-east-3` after 2), or when it is made of words of known
+    regions and one direction (`eu-east-1`), so that nothing in it is misspelt.
     """
     numbered = _NUMBERED.fullmatch(value)
     if numbered is None:
@@ -251,8 +259,10 @@ def _may_be_new(value: str, values: Iterable[str]) -> bool:
     numbers = [int(other[3]) for other in known if other[1] + other[2] == base]
     if numbers:
         return int(numbered[3]) == max(numbers) + 1
-    words = {word for other in known for word in other[1].split("-")} | _DIRECTIONS
-    return any(other[2] == numbered[2] for other in known) and words.issuperset(numbered[1].split("-"))
+    areas = {word for other in known for word in other[1].split("-")} - _DIRECTIONS
+    *area, direction = numbered[1].split("-")
+    written_alike = any(other[2] == numbered[2] for other in known)
+    return written_alike and bool(area) and areas.issuperset(area) and direction in _DIRECTIONS
 
 
 def of_region(name: str) -> Verdict | None:

@@ -47,7 +47,7 @@ _NO_GOAL: Final = frozenset({"b.gcr.io", "registry.io"})
 _NO_GOAL_FORMS: Final = frozenset({"{name}.test"})
 
 _PAIRS: Final = (("rn", "m"), ("vv", "w"), ("cl", "d"))
-_SINGLES: Final = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "8": "b"})
+_SINGLES: Final = str.maketrans("01i3458", "olleasb")
 
 _ROWS: Final = ("1234567890-", "qwertyuiop", "asdfghjkl", "zxcvbnm.")
 
@@ -267,10 +267,10 @@ def _slips(host: str, labels: list[str]) -> Iterator[Near]:
             continue
         for meant in _filled(labels, form):
             edits = distance(host, meant)
-            if edits <= MAX_EDITS:
-                yield _near_form(host, meant, form.registry, How.EDIT, edits)
-            elif skeleton(host) == skeleton(meant):
+            if skeleton(host) == skeleton(meant):
                 yield _near_form(host, meant, form.registry, How.LOOK_ALIKE, 1)
+            elif edits <= MAX_EDITS:
+                yield _near_form(host, meant, form.registry, How.EDIT, edits)
 
 
 def _filled(labels: list[str], form: _Form) -> Iterator[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from webhook.catalogue.registries import Registry
 
 DOCKER_HUB: Final = "docker.io"
+_GITLAB: Final = "gitlab.com"
 _DEPENDENCY_PROXY: Final = "/dependency_proxy/containers/"
 _HUB_PARTS: Final = 2
 # Registries that are a service for anybody: what they say of their paths holds for every path. A project's or vendor's
@@ -26,7 +27,12 @@ _GENERAL_KINDS: Final = frozenset({"cloud", "forge", "registry"})
 
 def is_dependency_proxy(domain: str, path: str) -> bool:
     """Whether this is the one thing that gitlab.com, a website, serves as a registry."""
-    return domain == "gitlab.com" and _DEPENDENCY_PROXY in f"/{path}"
+    return host_name(domain) == _GITLAB and _DEPENDENCY_PROXY in f"/{path}"
+
+
+def registry_behind(host: str, path: str) -> str:
+    """`host`, or its registry where it is a website for every path but some."""
+    return f"registry.{_GITLAB}" if host == _GITLAB and not is_dependency_proxy(host, path) else host
 
 
 def judge(domain: str, path: str) -> Verdict | None:
@@ -65,9 +71,14 @@ def _of_short_path(name: str, path: str, registry: Registry) -> Verdict | None:
         Confidence.LIKELY if registry.kind in _GENERAL_KINDS else Confidence.ADVISORY,
         path,
         f"`{path}` is too short a path for {name}",
-        fix=f"write {rule.form}",
+        fix=f"write `{name}/{_form_of_path(rule.form)}`",
         evidence=(*((rule.note,) if rule.note else ()), *rule.source),
     )
+
+
+def _form_of_path(form: str) -> str:
+    """What follows the host in the form of a reference, the first one where there are several."""
+    return re.split(r"; | or | \(", form, maxsplit=1)[0].partition("/")[2]
 
 
 def _host_without_dot(path: str) -> Verdict | None:
@@ -80,9 +91,7 @@ def _host_without_dot(path: str) -> Verdict | None:
     near = nearest.closest(first, _hosts_of_one_dot(), edits=1)
     if not near:
         return None
-    told = f"`{first}` lacks the dot of `{near[0]}`, so Docker Hub is asked"
-    if near[0] == "localhost":
-        told = f"`{first}` is not `localhost`, so Docker Hub is asked"
+    told = f"`{first}` is no host, so Docker Hub is asked"
     return Verdict(
         Kind.SUFFIX,
         Confidence.LIKELY,

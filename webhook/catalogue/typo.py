@@ -55,7 +55,8 @@ def _assess(domain: str, path: str) -> Verdict | None:
         return paths.judge(domain, path) or _assess_mirrored(domain, path)
     if verdict.host is None:
         return verdict
-    return replace(verdict, right=paths.repository(domain, verdict.host, path))
+    host = paths.registry_behind(verdict.host, path)
+    return replace(verdict, host=host, right=paths.repository(domain, host, path))
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
@@ -88,4 +89,5 @@ def _assess_mirrored(domain: str, path: str) -> Verdict | None:
     if verdict is None or verdict.host is None:
         return None
     right = paths.repository(first, verdict.host, rest)
-    return replace(verdict, host=domain, right=right and f"{domain}/{right}")
+    confidence = min(verdict.confidence, Confidence.LIKELY)  # what the mirror makes of that path is its own matter
+    return replace(verdict, confidence=confidence, host=domain, right=right and f"{domain}/{right}")

@@ -24,6 +24,8 @@ _LONG_HOST: Final = 32
 """From this length on, a message names only the labels that differ."""
 _PROVEN_LABEL: Final = 7
 """A label of so many letters is no chance neighbour of another when two of them differ."""
+_PROVEN_BESIDE_ANOTHER: Final = 6
+"""The same where one letter of it differs, and one of another label."""
 _A_NAME: Final = 2
 """Labels that a message keeps at least: a domain."""
 
@@ -97,7 +99,7 @@ def _near_own(name: str, meant: str) -> Verdict | None:
     """The verdict on a name near one that nodes or clusters themselves have."""
     if nearest.distance(name, meant) != 1:
         return None
-    told = f"`{name}` looks like a misspelt `{meant}`"
+    told = f"`{name}` looks misspelt"
     return Verdict(Kind.TYPO, Confidence.LIKELY, name, told, host=meant, evidence=(f"one edit from `{meant}`",))
 
 
@@ -106,15 +108,15 @@ def _of_near(name: str, found: tuple[Near, ...]) -> Verdict | None:
     if best.edits > 1 and not _is_clear(name, best.host):
         return None
     wrong, meant = _difference(name, best.host)
-    kind, told = Kind.TYPO, f"`{wrong}` looks like a misspelt `{meant}`"
+    kind, told = Kind.TYPO, f"`{wrong}` looks misspelt"
     if best.how is How.LOOK_ALIKE:
-        kind, told = Kind.LOOK_ALIKE, f"`{wrong}` imitates `{meant}` with letters that look alike"
+        kind, told = Kind.LOOK_ALIKE, f"`{wrong}` imitates `{meant}`"
     elif best.how is How.LABELS:
-        kind, told = Kind.SUFFIX, f"`{name}` has the labels of `{best.host}` in another order"
+        kind, told = Kind.SUFFIX, f"the labels of `{wrong}` are in the wrong order"
     elif best.how is How.ENDING:
-        kind, told = Kind.SUFFIX, f"`{wrong}` ends otherwise than `{meant}`"
+        kind, told = Kind.SUFFIX, f"`{wrong}` has the wrong ending"
     elif best.how is How.DOT and best.host.count(".") > name.count("."):
-        kind, told = Kind.SUFFIX, f"`{wrong}` lacks a dot: `{meant}`"
+        kind, told = Kind.SUFFIX, f"`{wrong}` lacks a dot"
     evidence = [f"{'one edit' if best.edits == 1 else 'two edits'} from `{best.host}` ({best.registry.name})"]
     if best.how in {How.LABELS, How.ENDING}:
         evidence = [f"near `{best.host}` ({best.registry.name})"]
@@ -136,7 +138,7 @@ def _is_clear(name: str, meant: str) -> bool:
     wrong = [(one, other) for one, other in zip(labels, others, strict=True) if one != other]
     if len(wrong) == 1:
         return len(wrong[0][1]) >= _PROVEN_LABEL
-    return max(len(other) for _, other in wrong) >= _PROVEN_LABEL
+    return max(len(other) for _, other in wrong) >= _PROVEN_BESIDE_ANOTHER
 
 
 def _of_international(name: str) -> Verdict | None:
@@ -160,7 +162,7 @@ def _of_international(name: str) -> Verdict | None:
     meant = read if known else next((near.host for near in nearest.nearest(read) if near.how is How.LOOK_ALIKE), None)
     if meant is None:
         return None
-    told = f"`{name}` imitates `{meant}` with letters that look alike"
+    told = f"`{name}` imitates `{meant}`"
     return Verdict(Kind.LOOK_ALIKE, Confidence.LIKELY, name, told, host=meant, evidence=(f"it reads `{shown}`",))
 
 

@@ -1,0 +1,59 @@
+"""Turns a verdict of the catalogue into a finding of the one check whose kind it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from webhook.catalogue.typo import assess
+from webhook.model.reference import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from webhook.catalogue.verdict import Kind, Verdict
+    from webhook.checks.base import Check, ImageSubject
+    from webhook.model.finding import Finding
+
+_ROOM_FOR_A_FIX: Final = 60
+"""A longer one pushes the message out of a warning line: then the host says enough, the suggestion holds the whole."""
+
+
+def findings(check: Check, subject: ImageSubject, kind: Kind) -> Iterator[Finding]:
+    """The finding of `check` about an image, if the catalogue's verdict on it is of that kind."""
+    reference = subject.reference
+    if not isinstance(reference, Reference):
+        return
+    domain, path = reference.domain, reference.path
+    if not domain:  # a host with an underscore counts as part of the path
+        domain, _, path = path.partition("/")
+    verdict = assess(domain, path, subject.facts.host_evidence)
+    if verdict is None or verdict.kind is not kind:
+        return
+    suggestion = None if verdict.right is None else verdict.right + _version(reference)
+    yield check.found(
+        subject,
+        message=verdict.message,
+        fix=_fix(verdict, suggestion),
+        confidence=verdict.confidence,
+        suggestion=suggestion,
+        evidence=verdict.evidence,
+        span=_span(subject.container.image, verdict.wrong),
+    )
+
+
+def _version(reference: Reference) -> str:
+    """Tag and digest as written."""
+    tag = "" if reference.tag is None else f":{reference.tag}"
+    return tag if reference.digest is None else f"{tag}@{reference.digest}"
+
+
+def _fix(verdict: Verdict, suggestion: str | None) -> str:
+    if suggestion is None:
+        return verdict.fix
+    whole = f"use `{suggestion}`"
+    return whole if len(whole) <= _ROOM_FOR_A_FIX else f"write the host as `{verdict.host}`"
+
+
+def _span(image: str, wrong: str) -> tuple[int, int] | None:
+    start = image.lower().find(wrong.lower())
+    return None if start < 0 else (start, start + len(wrong))
