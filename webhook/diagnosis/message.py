@@ -63,8 +63,10 @@ _GRPC: Final = re.compile(r"^(?:rpc error: )?code = \S{1,30} desc = ")
 _SHORT: Final = 24
 _BARE_BACK_OFF: Final = re.compile(r"(?i)^\s*(?:error: )?back-off pulling image \"[^\"]{1,512}\"\s*$")
 _MOUNT: Final = re.compile(r"mountvolume")
-# What a container wants for its environment: its absence is an error of its own, and no pull's.
-_ENVIRONMENT: Final = re.compile(r"\b(?:secret|configmap|serviceaccount) \"[^\"]{1,255}\" not found")
+# What a container wants for its environment, and a namespace's ResourceQuota: errors of their own, and no pull's.
+_NO_PULL: Final = re.compile(
+    r"\b(?:secret|configmap|serviceaccount) \"[^\"]{1,255}\" not found|is forbidden: exceeded quota: [^,]{1,255}"
+)
 
 
 class _Verdict(NamedTuple):
@@ -103,7 +105,7 @@ def _prepare(shown: str, about: Subject) -> _Text:
     plain = _ESCAPED_SPACE.sub("  ", shown).translate(_LOWER)
     blank = _URL.sub(lambda found: "~" * len(found[0]), plain)
     if not patterns.PULL_SECRET.search(blank):
-        blank = _ENVIRONMENT.sub(lambda found: "~" * len(found[0]), blank)
+        blank = _NO_PULL.sub(lambda found: "~" * len(found[0]), blank)
     for name in about.names:
         for part in (name, name.partition("@")[0].rpartition(":")[0]):
             if len(part) > 3 and ("/" in part or part == name):  # noqa: PLR2004 - "app" is too common a word to blank
