@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.catalogue.mutations import LETTERS, instances, sample
+from webhook.catalogue import typo
 from webhook.catalogue.registries import lookup, matches, obeys
 from webhook.catalogue.typo import assess
 from webhook.catalogue.verdict import Kind
@@ -187,12 +188,17 @@ def test_the_whole_repository_is_suggested(host, right):
         "10.0.0.1",
         "registry:5000",
         "quay.svc",
-        "x" * 300 + ".io",
         "xn--.io",
     ],
 )
 def test_what_only_its_owner_can_know_is_left_alone(host):
     assert assess(host, "team/app") is None
+
+
+def test_what_is_too_long_for_a_host_is_neither_judged_nor_remembered():
+    before = typo._assess.cache_info().currsize
+    assert assess("ghrc.io." + "x" * 10**6, "team/app") is None
+    assert typo._assess.cache_info().currsize == before
 
 
 def test_a_port_is_kept_in_the_suggestion():

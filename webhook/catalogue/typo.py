@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _PREFIX_MIRROR: Final = "m.daocloud.io"
 """A mirror whose paths begin with the host that it mirrors."""
 _REMEMBERED: Final = 8192
+_LONGEST_DOMAIN: Final = 253 + len(":65535")
+"""A DNS name (RFC 1035) and a port. The grammar of references bounds neither, so what is longer is not remembered."""
 
 
 def assess(domain: str, path: str, host_evidence: Evidence = no_evidence) -> Verdict | None:
@@ -36,6 +38,8 @@ def assess(domain: str, path: str, host_evidence: Evidence = no_evidence) -> Ver
 
     None where there is nothing to say. Evidence for the host takes a guess back, and makes what is `certain` `likely`.
     """
+    if len(domain) > _LONGEST_DOMAIN:
+        return None
     verdict = _assess(domain, path)
     if verdict is None or verdict.kind is Kind.SHORT_PATH or verdict.confidence is Confidence.ADVISORY:
         return verdict
