@@ -23,15 +23,23 @@ if TYPE_CHECKING:
     from webhook.model.workload import Workload
 
 _INVALID_REFERENCE_AREA = "PULL1"
+_LONGEST_REMEMBERED = 512
 
 
-@functools.lru_cache(maxsize=16_384)
 def read_reference(image: str) -> Reference | InvalidReference:
     """The reference, or why it is none, as a value."""
+    # what nobody would write is not remembered: a request can hold megabytes of it
+    return _remembered(image) if len(image) <= _LONGEST_REMEMBERED else _read(image)
+
+
+def _read(image: str) -> Reference | InvalidReference:
     try:
         return parse(image)
     except InvalidReference as invalid:
         return invalid.with_traceback(None)
+
+
+_remembered = functools.lru_cache(maxsize=16_384)(_read)
 
 
 def subjects(workload: Workload, facts: Facts) -> tuple[ImageSubject, ...]:
