@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def node(said: dict[str, Any], index: int = 0) -> dict[str, Any]:
-    """A Node as a kubelet registers it, from `{name, os, arch, build, labels, taints: [key=value:effect], cordoned}`."""
+    """A Node as a kubelet makes it, from `{name, os, arch, build, labels, taints: [key=value:effect], cordoned}`."""
     system, arch = said.get("os", "linux"), said.get("arch", "amd64")
     name = said.get("name", f"{system}-{index}")
     labels = {OS_LABEL: system, ARCH_LABEL: arch, "kubernetes.io/hostname": name, **said.get("labels", {})}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from webhook.catalogue.image_systems import prose
 from webhook.checks.platform import _view
 from webhook.model.finding import Confidence, Heals
 from webhook.model.landing import SYSTEMS
@@ -77,7 +78,7 @@ def _unheard(
     yield _view.about_pod(
         check,
         own.field,
-        message=f"{what} is {wanted}, and nothing selects {_view.prose(wanted)} nodes",
+        message=f"{what} is {wanted}, and nothing selects {prose(wanted)} nodes",
         fix=_view.selector(wanted),
         confidence=seen.limited(least),
         heals=Heals.OBJECT if seen.daemon else Heals.POD_MUTATION,

@@ -7,60 +7,30 @@ how a mismatch is told; each check does.
 
 from __future__ import annotations
 
-import functools
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from webhook.catalogue.image_os import image_os
+from webhook.catalogue.image_systems import image_systems, prose
 from webhook.errors import Malformed
 from webhook.model.facts import Known
 from webhook.model.finding import Confidence, Finding
-from webhook.model.landing import SYSTEMS, Constraint, declared, land
+from webhook.model.landing import Constraint, declared, land
 from webhook.model.node import BETA_OS_LABEL, OS_LABEL
-from webhook.model.platform import LINUX, WINDOWS, ImageIndex, operating_systems
-from webhook.model.reference import InvalidReference, parse
 from webhook.model.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from webhook.catalogue.image_systems import ImageSystems
     from webhook.checks.base import Check, ImageSubject
     from webhook.model.facts import Facts
     from webhook.model.finding import Heals
     from webhook.model.landing import Declared, Landing
     from webhook.model.node import NodeGroup
-    from webhook.model.reference import Reference
-    from webhook.model.workload import Container, Workload
+    from webhook.model.workload import Workload
 
 _SHOWN: Final = 60
-_PROSE: Final = {LINUX: "Linux", WINDOWS: "Windows"}
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSystems:
-    """The operating systems an image is built for, and why ("…, because `reason`"); `index`: its image index said so.
-
-    `confidence`: CERTAIN by an index, out of which a node takes nothing that is not there; LIKELY by a single manifest,
-    which pulls anywhere and runs nowhere else; a name tells at most LIKELY.
-    """
-
-    systems: frozenset[str]
-    confidence: Confidence
-    reason: str
-    index: ImageIndex | None = None
-
-    @property
-    def one(self) -> str | None:
-        """The only system of it that nodes have, or None."""
-        found = self.systems & set(SYSTEMS)
-        return next(iter(found)) if len(found) == 1 else None
-
-    @property
-    def words(self) -> str:
-        """`a Windows image`, `an image for freebsd`."""
-        one = self.one
-        return f"a {prose(one)} image" if one else f"an image for {printable(' and '.join(sorted(self.systems)), 30)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +74,6 @@ class View:
             return None
         found = self.landing.matching(passing=True)
         return found.value if isinstance(found, Known) else None
-
-
-def prose(os: str | None) -> str:
-    """An operating system as prose has it."""
-    return _PROSE.get(os or "", os or "")
 
 
 def selector(os: str) -> str:
@@ -168,7 +133,8 @@ def _view(workload: Workload, facts: Facts) -> View:
     images = {
         container.field: found
         for container in workload.containers
-        if (found := _image_systems(container, facts)) is not None
+        # an image volume only carries files, so it has no operating system
+        if container.role != "volume" and (found := image_systems(container.image, facts.image_platforms)) is not None
     }
     return View(
         landing=landing,
@@ -182,34 +148,6 @@ def _view(workload: Workload, facts: Facts) -> View:
         ceiling=Confidence.ADVISORY if says.host_process else Confidence.CERTAIN,
         daemon=daemon,
     )
-
-
-def _image_systems(container: Container, facts: Facts) -> ImageSystems | None:
-    """What is told of a container's image; an image volume only carries files, so it has no operating system."""
-    if container.role == "volume":
-        return None
-    reference, by_name = _by_name(container.image)
-    if reference is None:
-        return None
-    platforms = facts.image_platforms(str(reference))
-    if isinstance(platforms, Known) and (systems := operating_systems(platforms.value)) is not None:
-        listed = printable(" and ".join(prose(os) for os in sorted(systems)), _SHOWN)
-        if isinstance(platforms.value, ImageIndex):
-            return ImageSystems(systems, Confidence.CERTAIN, f"its index holds {listed}", platforms.value)
-        return ImageSystems(systems, Confidence.LIKELY, f"its config says {listed}")
-    return by_name
-
-
-@functools.lru_cache(maxsize=16_384)
-def _by_name(image: str) -> tuple[Reference | None, ImageSystems | None]:
-    try:
-        reference = parse(image)
-    except InvalidReference:
-        return None, None
-    told = image_os(reference)
-    if told.value is None:
-        return reference, None
-    return reference, ImageSystems(frozenset({told.value}), told.confidence, told.reason)
 
 
 def _mixed(images: Mapping[str, ImageSystems]) -> Confidence:

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from webhook.catalogue.image_systems import prose
 from webhook.checks.base import Check
 from webhook.checks.platform import _view
 from webhook.model.finding import Confidence, Heals
@@ -58,14 +59,14 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     evidence = [image.reason]
     least = Confidence.LIKELY
     if reached:
-        evidence.append(f"{_view.prose(stray)} nodes that take it: {_view.some_names(reached)}")
+        evidence.append(f"{prose(stray)} nodes that take it: {_view.some_names(reached)}")
     elif image.one == LINUX:
         return
     elif takers is not None:
         least = Confidence.ADVISORY
     yield CHECK.found(
         subject,
-        message=f"{image.words}, and the DaemonSet reaches {_view.prose(stray)} nodes too",
+        message=f"{image.words}, and the DaemonSet reaches {prose(stray)} nodes too",
         fix=_view.selector(image.one),
         confidence=seen.limited(image.confidence, least),
         evidence=tuple(evidence),

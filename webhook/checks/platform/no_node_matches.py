@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from webhook.catalogue.image_systems import prose
 from webhook.checks.base import Check
 from webhook.checks.platform import _view
 from webhook.model.facts import Known
@@ -151,10 +152,7 @@ def _none_of_its_kind(workload: Workload, seen: View) -> Finding:
     groups = tuple(fit.group for fit in fits.value) if isinstance(fits, Known) else ()
     there = sorted({str(Platform(g.sample.os, g.sample.arch, "", g.sample.windows_build)) for g in groups})
     wanted = sorted(
-        {
-            " ".join(filter(None, (_view.prose(place.os), place.windows_build, place.arch)))
-            for place in seen.landing.places
-        }
+        {" ".join(filter(None, (prose(place.os), place.windows_build, place.arch))) for place in seen.landing.places}
     )
     kind = printable(" or ".join(wanted[:2]) + (" or others" if len(wanted) > 2 else ""), _SHOWN)  # noqa: PLR2004
     own = workload.spec.get("nodeSelector") or {}
@@ -173,7 +171,7 @@ def _tainted(workload: Workload, seen: View, tainted: list[NodeFit]) -> Finding:
     fit = tainted[0]
     text = fit.refusal.text if fit.refusal is not None else ""
     taint = next((one for one in fit.group.sample.taints if printable(f"taint {one}", 80) == text), None)
-    systems = {_view.prose(one.group.sample.os) for one in tainted}
+    systems = {prose(one.group.sample.os) for one in tainted}
     whose = f"{systems.pop()} nodes" if len(systems) == 1 else "nodes"
     return _view.about_pod(
         CHECK,

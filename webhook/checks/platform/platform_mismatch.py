@@ -34,6 +34,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from webhook.catalogue.image_systems import prose
 from webhook.checks.base import Check
 from webhook.checks.platform import _view
 from webhook.model.finding import Confidence, Heals
@@ -56,7 +57,7 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     confidence = seen.limited(image.confidence, Confidence.CERTAIN if seen.pinned is None else Confidence.LIKELY)
     moving = image.index is not None and isinstance(subject.reference, Reference) and subject.reference.digest is None
     heals = Heals.REGISTRY if moving else Heals.OBJECT
-    only = " or ".join(sorted(map(_view.prose, seen.runs)))
+    only = " or ".join(sorted(map(prose, seen.runs)))
     if image.one is None:
         yield CHECK.found(
             subject,

@@ -44,8 +44,8 @@ from webhook.model.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from webhook.catalogue.image_systems import ImageSystems
     from webhook.checks.base import ImageSubject
-    from webhook.checks.platform._view import ImageSystems
     from webhook.model.finding import Finding
 
 
