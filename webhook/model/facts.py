@@ -10,15 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
+from webhook.model.keyring import look_up
 from webhook.model.policy import ClusterPolicy, of_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from webhook.model.dockerconfig import PullSecret
+    from webhook.model.keyring import LookUp
     from webhook.model.node import NodeSet, RuntimeClassScheduling
     from webhook.model.platform import ImagePlatforms
     from webhook.model.policy import Policy
+    from webhook.model.workload import Workload
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -59,8 +62,9 @@ class PullSecretList:
     """The pull secrets that the kubelet will use for a pod, in its order, and where that list comes from.
 
     `source`: the pod's own `imagePullSecrets`, which *replaces* the ServiceAccount's (also `[{name: ""}]` does), or the
-    ServiceAccount's. `account` is the ServiceAccount's name; `hidden` holds its list where the pod's own replaces it,
-    and `Known(())` otherwise. `account_exists` is Unknown where it was not looked up.
+    ServiceAccount's. `account` is the ServiceAccount's name, `account_names` are those in its list; `hidden` holds its
+    secrets that the pod's own list replaces, and `Known(())` otherwise. `account_exists` is Unknown where it was not
+    looked up.
     """
 
     source: Literal["pod", "serviceAccount"]
@@ -68,14 +72,71 @@ class PullSecretList:
     refs: tuple[SecretRef, ...]
     hidden: Fact[tuple[SecretRef, ...]] = Known(())
     account_exists: Fact[bool] = NOT_LOOKED
+    account_names: Fact[tuple[str, ...]] = NOT_LOOKED
+    _found: dict[str, LookUp] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def known_secrets(self) -> tuple[PullSecret, ...]:
         """Those that exist, in order."""
         return tuple(ref.secret.value for ref in self.refs if isinstance(ref.secret, Known) and ref.secret.value)
 
+    def look_up(self, repository: str) -> LookUp:
+        """What the kubelet finds in those that exist; remembered, as every check of secrets asks."""
+        found = self._found.get(repository)
+        if found is None:
+            found = self._found[repository] = look_up(self.known_secrets(), repository)
+        return found
+
+
+def list_pull_secrets(
+    workload: Workload,
+    account: Fact[tuple[str, ...] | None],
+    secret: Callable[[str], Fact[PullSecret | None]],
+    *,
+    stored: bool,
+) -> Fact[PullSecretList]:
+    """The pull secrets of a workload: its own list if it has one, else its ServiceAccount's.
+
+    account: the names in the ServiceAccount's list, in order; None where there is no such ServiceAccount.
+    secret: looks up one Secret of the workload's namespace by name.
+    stored: the API server has it, or is about to. Into such a Pod admission has merged the ServiceAccount's list
+        already (plugin/pkg/admission/serviceaccount, Kubernetes 1.36), so that no list means no pull secret, whatever
+        the ServiceAccount has got since.
+    """
+
+    def refs(names: Iterable[str]) -> tuple[SecretRef, ...]:
+        return tuple(SecretRef(name, secret(name)) for name in names if name)
+
+    own = workload.pull_secret_names
+    if own is None and stored and not workload.is_template:
+        own = ()
+    name = workload.service_account
+    if isinstance(account, Unknown):
+        return account if own is None else Known(PullSecretList("pod", name, refs(own), account, account, account))
+    exists, names = Known(account.value is not None), account.value or ()
+    if own is None:
+        return Known(
+            PullSecretList("serviceAccount", name, refs(names), account_exists=exists, account_names=Known(names))
+        )
+    # by name only: what an own list hides matters where a name in it is none of the pod's
+    hidden = refs(listed for listed in names if listed not in own)
+    return Known(PullSecretList("pod", name, refs(own), Known(hidden), exists, Known(names)))
+
+
+@dataclass(frozen=True, slots=True)
+class SecretPlace:
+    """Where a pull secret is."""
+
+    namespace: str
+    name: str
+
 
 def nowhere(_name: str) -> tuple[str, ...]:
     """The `secret_namespaces` of a place that knows no Secrets."""
+    return ()
+
+
+def no_secret_for(_host: str, _namespace: str) -> tuple[SecretPlace, ...]:
+    """The `secrets_for_host` of a place that knows no Secrets."""
     return ()
 
 
@@ -91,8 +152,9 @@ class Facts:
     `policy` is what holds in its namespace; `now` is in seconds since 1970, 0 where no clock was given.
     `host_evidence(host)` says why this place knows a registry host (`pull secret team-a/regcred`), or None;
     `image_evidence(reference)` says which node already has an image (canonical form, with tag or digest);
-    `secret_namespaces(name)` names the namespaces that have a pull secret of that name. All answer in constant time,
-    however many hosts, images and secrets there are; absence proves nothing.
+    `secret_namespaces(name)` names the namespaces that have a pull secret of that name;
+    `secrets_for_host(host, namespace)` names a few pull secrets for a host, those of the namespace first. All answer in
+    constant time, however many hosts, images and secrets there are; absence proves nothing.
     """
 
     policy: Policy = field(default_factory=lambda: of_labels({}, ClusterPolicy()))
@@ -104,4 +166,5 @@ class Facts:
     host_evidence: Evidence = no_evidence
     image_evidence: Evidence = no_evidence
     secret_namespaces: Callable[[str], tuple[str, ...]] = nowhere
+    secrets_for_host: Callable[[str, str], tuple[SecretPlace, ...]] = no_secret_for
     image_platforms: Callable[[str], Fact[ImagePlatforms]] = platforms_not_looked_up

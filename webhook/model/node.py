@@ -6,6 +6,7 @@ for together. Must not: hold status that changes with every heartbeat, or decide
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -75,6 +76,7 @@ class NodeGroup:
 
 
 _SHOWN_NAMES: Final = 3
+_COREOS: Final = "Red Hat Enterprise Linux CoreOS"
 _KEPT_GROUPINGS: Final = 64
 
 
@@ -84,6 +86,7 @@ class NodeSet:
 
     nodes: tuple[NodeFacts, ...]
     _by_name: dict[str, NodeFacts] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _clouds: list[frozenset[str]] = field(default_factory=list, init=False, repr=False, compare=False)
     _grouped: dict[frozenset[str], tuple[NodeGroup, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -99,6 +102,12 @@ class NodeSet:
             self._by_name.update((node.name, node) for node in self.nodes)
         return self._by_name.get(name)
 
+    def clouds(self) -> frozenset[str]:
+        """The schemes of the nodes' provider ids (`azure`, `aws`, `gce`), `openshift` among them for its own system."""
+        if not self._clouds:
+            self._clouds.append(frozenset(itertools.chain.from_iterable(map(_clouds_of, self.nodes))))
+        return self._clouds[0]
+
     def groups(self, keys: frozenset[str]) -> tuple[NodeGroup, ...]:
         """The nodes, those together that agree in these labels, taints, system, CPU, build and being schedulable.
 
@@ -110,6 +119,14 @@ class NodeSet:
                 self._grouped.clear()
             known = self._grouped[keys] = _group(self.nodes, sorted(keys))
         return known
+
+
+def _clouds_of(node: NodeFacts) -> Iterator[str]:
+    scheme, mark, _ = node.provider_id.partition("://")
+    if mark:
+        yield scheme
+    if node.os_image.startswith(_COREOS):
+        yield "openshift"
 
 
 def _group(nodes: Sequence[NodeFacts], keys: Sequence[str]) -> tuple[NodeGroup, ...]:

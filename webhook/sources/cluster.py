@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import enum
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from webhook.model.dockerconfig import DOCKER_CFG, DOCKER_CONFIG_JSON, read_secret
-from webhook.model.facts import Facts, Known, PullSecretList, SecretRef, Unknown
-from webhook.model.node import NodeSet, read_node
+from webhook.model.facts import Facts, Known, SecretPlace, Unknown, list_pull_secrets
+from webhook.model.node import NodeSet, read_node, read_runtime_class
 from webhook.model.policy import PREFIX, of_labels, of_unread_namespace
 from webhook.sources.connection import collection_path, object_path
 from webhook.sources.errors import ApiError
-from webhook.sources.evidence import EvidenceIndex, Places
+from webhook.sources.evidence import EvidenceIndex, Places, SecretHosts
 from webhook.sources.live import LiveReads, read_live
 from webhook.sources.reflector import Reflector
+from webhook.sources.shared import Shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-    from webhook.model.dockerconfig import PullSecret
-    from webhook.model.facts import Fact
-    from webhook.model.node import NodeFacts
+    from webhook.model.dockerconfig import AuthEntry, PullSecret
+    from webhook.model.facts import Fact, PullSecretList
+    from webhook.model.node import NodeFacts, RuntimeClassScheduling
     from webhook.model.policy import ClusterPolicy
     from webhook.model.workload import Workload
     from webhook.sources.cache import Key
@@ -43,6 +44,10 @@ _OWNERS: Final = {
     "Job": ("batch", "jobs", "ready"),
     "ReplicationController": ("", "replicationcontrollers", "readyReplicas"),
 }
+
+
+_SHARED_ENTRIES: Final = 8192
+_SHARED_IMAGES: Final = 32768
 
 
 class SecretAccess(enum.Enum):
@@ -69,9 +74,12 @@ class LiveCluster:
         self._hosts = EvidenceIndex()
         self._images = EvidenceIndex()
         self._secret_places = Places()
+        self._secret_hosts = SecretHosts()
+        self._shared_entries: Shared[AuthEntry] = Shared(_SHARED_ENTRIES)
+        self._shared_images: Shared[str] = Shared(_SHARED_IMAGES)
         self._namespaces = Reflector(connection, collection_path("", "v1", "namespaces"), policy_labels)
         self._nodes = Reflector(
-            connection, collection_path("", "v1", "nodes"), read_kept_node, page=50, on_change=self._node_changed
+            connection, collection_path("", "v1", "nodes"), self._read_node, page=50, on_change=self._node_changed
         )
         self._node_set: NodeSet | None = None
         self._accounts = Reflector(connection, collection_path("", "v1", "serviceaccounts"), account_secrets)
@@ -79,7 +87,7 @@ class LiveCluster:
             Reflector(
                 connection,
                 collection_path("", "v1", "secrets"),
-                read_secret,
+                self._read_secret,
                 name=f"secrets-{kind.rpartition('/')[2]}",
                 field_selector=f"type={kind}",
                 page=50,
@@ -92,6 +100,7 @@ class LiveCluster:
         self._live_namespaces = LiveReads(connection, policy_labels)
         self._live_accounts = LiveReads(connection, account_secrets)
         self._live_secrets = LiveReads(connection, read_secret)
+        self._live_runtime_classes = LiveReads(connection, read_runtime_class)
 
     def start(self) -> None:
         """Begin to watch. Call it after the fork: threads don't survive one."""
@@ -102,7 +111,7 @@ class LiveCluster:
         """End the watches; the caches stay as they are."""
         for reflector in self._reflectors:
             reflector.stop()
-        for reads in (self._live_namespaces, self._live_accounts, self._live_secrets):
+        for reads in (self._live_namespaces, self._live_accounts, self._live_secrets, self._live_runtime_classes):
             reads.close()
 
     def not_ready(self) -> str | None:
@@ -116,20 +125,25 @@ class LiveCluster:
         """How each cache is doing."""
         return tuple(reflector.state() for reflector in self._reflectors)
 
-    def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float) -> Facts:
-        """What is known around a workload; what the caches lack is read live, all within `seconds`."""
+    def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float, stored: bool = True) -> Facts:
+        """What is known around a workload; what the caches lack is read live, all within `seconds`.
+
+        `stored` is as in `list_pull_secrets`: False for a manifest that the API server has not seen.
+        """
         deadline = time.monotonic() + seconds
         labels = self._labels(workload.namespace, seconds)
         resolved = of_labels(labels.value, policy) if isinstance(labels, Known) else of_unread_namespace(policy)
         return Facts(
             policy=resolved,
             namespace_labels=labels,
-            pull_secrets=self._pull_secrets(workload, deadline),
+            pull_secrets=self._pull_secrets(workload, deadline, stored=stored),
             nodes=self._known_nodes(),
+            runtime_class=self._runtime_class(workload, deadline, stored=stored),
             now=int(self._clock()),
             host_evidence=self._hosts.why_host,
             image_evidence=self._images.why,
             secret_namespaces=self._secret_places.of,
+            secrets_for_host=self._secret_hosts.near,
         )
 
     def _labels(self, namespace: str, seconds: float) -> Fact[Mapping[str, str]]:
@@ -143,25 +157,12 @@ class LiveCluster:
             return Unknown(str(error))
         return Unknown(f"there is no namespace {namespace}") if live is None else Known(live)
 
-    def _pull_secrets(self, workload: Workload, deadline: float) -> Fact[PullSecretList]:
+    def _pull_secrets(self, workload: Workload, deadline: float, *, stored: bool) -> Fact[PullSecretList]:
         if self._access is SecretAccess.OFF:
             return Unknown("reading Secrets is turned off (--secrets=off)")
         namespace = workload.namespace
-        account = workload.service_account
-        own = workload.pull_secret_names
-        listed = self._account(namespace, account, deadline)
-        if isinstance(listed, Unknown):
-            if own is None:
-                return listed
-            return Known(PullSecretList("pod", account, self._refs(namespace, own, deadline), listed, listed))
-        exists = Known(listed.value is not None)
-        names = listed.value or ()
-        if own is None:
-            refs = self._refs(namespace, names, deadline)
-            return Known(PullSecretList("serviceAccount", account, refs, account_exists=exists))
-        # by name only: what an own list hides matters where a name in it is none of the pod's
-        hidden = self._refs(namespace, [name for name in names if name not in own], deadline)
-        return Known(PullSecretList("pod", account, self._refs(namespace, own, deadline), Known(hidden), exists))
+        listed = self._account(namespace, workload.service_account, deadline)
+        return list_pull_secrets(workload, listed, lambda name: self._secret(namespace, name, deadline), stored=stored)
 
     def _account(self, namespace: str, name: str, deadline: float) -> Fact[tuple[str, ...] | None]:
         known = self._accounts.cache.get(namespace, name)
@@ -172,9 +173,6 @@ class LiveCluster:
             return Known(self._live_accounts.read(path, max(deadline - time.monotonic(), 0.0)))
         except ApiError as error:
             return Unknown(str(error))
-
-    def _refs(self, namespace: str, names: Iterable[str], deadline: float) -> tuple[SecretRef, ...]:
-        return tuple(SecretRef(name, self._secret(namespace, name, deadline)) for name in names if name)
 
     def _secret(self, namespace: str, name: str, deadline: float) -> Fact[PullSecret | None]:
         for reflector in self._secrets:
@@ -188,6 +186,20 @@ class LiveCluster:
         except ApiError as error:
             return Unknown(str(error))
 
+    def _runtime_class(
+        self, workload: Workload, deadline: float, *, stored: bool
+    ) -> Fact[RuntimeClassScheduling | None]:
+        """What the pods will get from their RuntimeClass; a pod that the API server has seen has got it already."""
+        name = workload.spec.get("runtimeClassName")
+        if not isinstance(name, str) or not name or (stored and not workload.is_template):
+            return Known(None)
+        # few workloads name one, so a watch would cost more than these reads
+        try:
+            path = object_path("node.k8s.io", "v1", "runtimeclasses", name)
+            return Known(self._live_runtime_classes.read(path, max(deadline - time.monotonic(), 0.0)))
+        except ApiError as error:
+            return Unknown(f"could not be read: {error}")
+
     def _known_nodes(self) -> Fact[NodeSet]:
         if _is_stale(self._nodes):
             return Unknown("the nodes could not be watched")
@@ -196,10 +208,18 @@ class LiveCluster:
             known = self._node_set = NodeSet(tuple(node.facts for _, node in self._nodes.cache.all()))
         return Known(known)
 
+    def _read_secret(self, obj: Mapping[str, Any]) -> PullSecret:
+        secret = read_secret(obj)
+        return replace(secret, entries=tuple(map(self._shared_entries.of, secret.entries)))
+
+    def _read_node(self, obj: Mapping[str, Any]) -> KeptNode:
+        images = sorted(node_images(obj))
+        return KeptNode(read_node(obj), tuple(map(self._shared_images.of, images)))
+
     def _node_changed(self, key: Key, old: KeptNode | None, new: KeptNode | None) -> None:
         if (old and old.facts) != (new and new.facts):
             self._node_set = None
-        before, after = old.images if old else frozenset(), new.images if new else frozenset()
+        before, after = old.images if old else (), new.images if new else ()
         source = f"node {key.name}"
         self._images.change(source, before, after)
         # counted per node: two images of one host are one voice
@@ -207,7 +227,9 @@ class LiveCluster:
 
     def _secret_changed(self, key: Key, old: PullSecret | None, new: PullSecret | None) -> None:
         self._secret_places.change(key.name, key.namespace, there=new is not None)
-        self._hosts.change(f"pull secret {key.namespace}/{key.name}", secret_hosts(old), secret_hosts(new))
+        before, after = secret_hosts(old), secret_hosts(new)
+        self._hosts.change(f"pull secret {key.namespace}/{key.name}", before, after)
+        self._secret_hosts.change(SecretPlace(key.namespace, key.name), before, after)
 
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
         references = (pod.get("metadata") or {}).get("ownerReferences")
@@ -262,12 +284,7 @@ class KeptNode:
     """What is kept of a Node: what decides where pods land, and the images it holds."""
 
     facts: NodeFacts
-    images: frozenset[str]
-
-
-def read_kept_node(node: Mapping[str, Any]) -> KeptNode:
-    """Raises Malformed, as `read_node` does."""
-    return KeptNode(read_node(node), node_images(node))
+    images: tuple[str, ...]
 
 
 def account_secrets(account: Mapping[str, Any]) -> tuple[str, ...]:

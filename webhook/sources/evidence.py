@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from webhook.model.facts import SecretPlace
+
 _MOST_LABELS: Final = 8
+_NEAR_SECRETS: Final = 3
 
 
 class EvidenceIndex:
@@ -72,6 +75,48 @@ class Places:
     def of(self, name: str) -> tuple[str, ...]:
         """The namespaces that have a pull secret of that name, in the order they came."""
         return self._namespaces.get(name, ())
+
+
+class SecretHosts:
+    """Host of a pull secret → the secrets for it, by namespace. One thread per secret type writes."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, dict[str, tuple[SecretPlace, ...]]] = {}
+        self._lock = threading.Lock()
+
+    def change(self, place: SecretPlace, old: Iterable[str], new: Iterable[str]) -> None:
+        """The secret at `place` was for the hosts `old` until now, and is for `new` from now on."""
+        before, after = set(old), set(new)
+        with self._lock:
+            for host in after - before:
+                namespaces = self._places.setdefault(host, {})
+                known = namespaces.get(place.namespace, ())
+                if place not in known:
+                    namespaces[place.namespace] = (*known, place)
+            for host in before - after:
+                namespaces = self._places.get(host, {})
+                left = tuple(other for other in namespaces.get(place.namespace, ()) if other != place)
+                if left:
+                    namespaces[place.namespace] = left
+                else:
+                    namespaces.pop(place.namespace, None)
+                if not namespaces:
+                    self._places.pop(host, None)
+
+    def near(self, host: str, namespace: str) -> tuple[SecretPlace, ...]:
+        """A few secrets for `host` or a glob that covers it: those of `namespace`, then one of each of some others."""
+        found: list[SecretPlace] = []
+        with self._lock:
+            namespaces = [known for text in (host, *_globs(host)) if (known := self._places.get(text)) is not None]
+            for known in namespaces:
+                found += known.get(namespace, ())[:_NEAR_SECRETS]
+            for known in namespaces:
+                # `default` first: IBM's all-icr-io is there, and a namespace of one's own has a name that says less
+                ahead = ("default",) if "default" in known else ()
+                names = itertools.chain(ahead, (name for name in known if name not in ahead))
+                others = (known[name][0] for name in names if name != namespace)
+                found += itertools.islice(others, max(_NEAR_SECRETS - len(found), 0))
+        return tuple(found[:_NEAR_SECRETS])
 
 
 def _globs(host: str) -> Iterator[str]:
