@@ -7,17 +7,21 @@ every message is a product. The form is described in CONTRIBUTING.md.
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from tests import platforms
 from webhook.checks.index import all_checks, modules
 from webhook.engine.evaluate import evaluate
 from webhook.engine.wording import WARNING_LENGTH, warnings
-from webhook.model.facts import Facts, Known, Unknown
+from webhook.model.dockerconfig import DATA_KEYS, DOCKER_CONFIG_JSON, read_secret
+from webhook.model.facts import NOT_LOOKED, Facts, Known, SecretPlace, Unknown, list_pull_secrets
 from webhook.model.finding import Confidence
+from webhook.model.node import NodeFacts, NodeSet, read_runtime_class
 from webhook.model.policy import ClusterPolicy, of_labels
 from webhook.model.text import printable
 from webhook.model.workload import extract
@@ -25,6 +29,8 @@ from webhook.report.page import markdown
 
 if TYPE_CHECKING:
     from webhook.checks.base import Check
+    from webhook.model.dockerconfig import PullSecret
+    from webhook.model.facts import Fact, PullSecretList
     from webhook.model.finding import Finding
     from webhook.model.workload import Workload
 
@@ -39,25 +45,90 @@ def load(code: str) -> dict[str, Any]:
 
 
 def workload_of(case: dict[str, Any]) -> Workload:
+    spec: dict[str, Any] = {}
+    if "image" in case:
+        spec = {"containers": [{"name": "app", "image": case["image"], **case.get("containerFields", {})}]}
+    if "listed" in case:
+        spec["imagePullSecrets"] = [{"name": name} for name in case["listed"]]
     obj = case.get("object") or {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "shop", "namespace": "team-a"},
-        "spec": {"containers": [{"name": "app", "image": case["image"], **case.get("containerFields", {})}]},
+        "metadata": {"name": "shop", "namespace": "team-a", "labels": case.get("podLabels", {})},
+        "spec": {**spec, **case.get("podFields", {})},
     }
     found = extract(obj, namespace="team-a")
     assert found is not None
     return found
 
 
+def secret_of(given: dict[str, Any]) -> PullSecret:
+    """A Secret of a case: `auths` in its type's form, or the whole `text`; `made` and `written` are times."""
+    kind = given.get("type", DOCKER_CONFIG_JSON)
+    text = given.get("text", json.dumps({"auths": given.get("auths", {}), **given.get("more", {})}))
+    metadata: dict[str, Any] = {"name": given["name"], "namespace": given.get("namespace", "team-a")}
+    if "made" in given:
+        metadata["creationTimestamp"] = given["made"].isoformat()
+        written = given.get("written", given["made"]).isoformat()
+        metadata["managedFields"] = [{"time": written, "fieldsV1": {"f:data": {}}}]
+    key = given.get("key", DATA_KEYS.get(kind, ".dockerconfigjson"))
+    return read_secret({"metadata": metadata, "type": kind, "stringData": {key: text}})
+
+
+def pull_secrets_of(case: dict[str, Any]) -> Fact[PullSecretList]:
+    """Known where a case says anything of secrets. The pod is a manifest, unless it is `stored`."""
+    if "secretsUnknown" in case:
+        return Unknown(case["secretsUnknown"])
+    if not {"secrets", "accounts", "listed"} & set(case):
+        return Unknown("not looked up")
+    here = {one["name"]: one for one in case.get("secrets", []) if one.get("namespace", "team-a") == "team-a"}
+
+    def secret(name: str) -> Fact[PullSecret | None]:
+        if name not in here:
+            return Known(None)
+        return Unknown(here[name]["unread"]) if "unread" in here[name] else Known(secret_of(here[name]))
+
+    workload = workload_of(case)
+    names = case.get("accounts", {"default": []}).get(workload.service_account)
+    account = Known(tuple(names) if names is not None else None)
+    return list_pull_secrets(workload, account, secret, stored=case.get("stored", False))
+
+
+def places_of(case: dict[str, Any], host: str) -> list[SecretPlace]:
+    """Where a case has secrets for a host, the workload's own namespace first."""
+    found = [secret_of(one) for one in case.get("secrets", []) if "unread" not in one]
+    places = [
+        SecretPlace(secret.namespace, secret.name)
+        for secret in found
+        if not secret.ignored and any(entry.location and entry.location.host == host for entry in secret.entries)
+    ]
+    return sorted(places, key=lambda place: place.namespace != "team-a")
+
+
+def nodes_of(case: dict[str, Any]) -> Fact[NodeSet]:
+    """The nodes of a case, whole or by their provider ids, or all that is known of them: nothing."""
+    if "nodes" in case:
+        return Known(platforms.node_set(case["nodes"]))
+    if "providers" not in case:
+        return Unknown("not looked up")
+    return Known(NodeSet(tuple(NodeFacts(name=id_, labels={}, provider_id=id_) for id_ in case["providers"])))
+
+
 def facts_of(case: dict[str, Any]) -> Facts:
     hosts, images = case.get("hosts", {}), case.get("images", {})
     labels = case.get("labels", {})
+    secrets = case.get("secrets", [])
     return Facts(
         policy=of_labels(labels, ClusterPolicy()),
         namespace_labels=Unknown(case["namespaceUnknown"]) if "namespaceUnknown" in case else Known(labels),
+        pull_secrets=pull_secrets_of(case),
+        nodes=nodes_of(case),
+        runtime_class=Known(read_runtime_class(case["runtimeClass"])) if "runtimeClass" in case else NOT_LOOKED,
+        image_platforms=lambda image: platforms.platforms(case.get("platforms", {}).get(image)),
+        now=int(case["now"].timestamp()) if "now" in case else 0,
         host_evidence=hosts.get,
         image_evidence=images.get,
+        secret_namespaces=lambda name: tuple(one.get("namespace", "team-a") for one in secrets if one["name"] == name),
+        secrets_for_host=lambda host, _: tuple(places_of(case, host)),
     )
 
 
@@ -105,6 +176,8 @@ def test_fails(check: Check, case: dict[str, Any]) -> None:
     assert first.message == case["message"]
     assert first.fix == case["fix"]
     assert first.suggestion == case.get("suggestion")
+    assert first.field == case.get("field", first.field)
+    assert list(first.evidence) == case.get("evidence", list(first.evidence))
     assert Confidence.UNKNOWN < first.confidence <= check.confidence
 
 
