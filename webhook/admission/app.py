@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -18,20 +19,26 @@ from werkzeug.exceptions import HTTPException
 
 from webhook import metrics
 from webhook.admission.body import BODY_LIMIT, BodyTooLarge, read_body
-from webhook.admission.review import BadReview, decode, encode
+from webhook.admission.patch import AUDIT_KEY, LeftAlone, Told, agreed_os, inject_os
+from webhook.admission.review import BadReview, decode, encode, encode_patch
+from webhook.catalogue.image_systems import image_systems
 from webhook.checks.index import all_checks
 from webhook.checks.policy import invalid_label
 from webhook.engine.decide import Circumstances, Decision, Mercy, decide
 from webhook.engine.evaluate import evaluate
 from webhook.errors import Malformed
+from webhook.model.landing import declared, land
+from webhook.model.node import OS_LABEL
 from webhook.model.policy import ClusterPolicy, of_labels
+from webhook.model.text import printable
 from webhook.model.workload import POD_SPEC_PATHS, extract, namespace_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from flask import Request
 
+    from webhook.admission.patch import Injection
     from webhook.admission.review import Review
     from webhook.model.facts import Facts
     from webhook.model.workload import Workload
@@ -96,11 +103,11 @@ def create_app(cluster: Cluster, options: Options, *, clock: Callable[[], float]
 
     @app.post("/validate")
     def validate() -> Response:
-        return _answer("validate", lambda review: _validate(review, cluster, options, clock), clock)
+        return _answer("validate", lambda review: _judged(review, _validate(review, cluster, options, clock)), clock)
 
     @app.post("/mutate")
     def mutate() -> Response:
-        return _answer("mutate", lambda _review: _ALLOWED, clock)
+        return _answer("mutate", lambda review: _mutate(review, cluster, options), clock)
 
     @app.get("/livez")
     def livez() -> Response:
@@ -134,29 +141,42 @@ def create_app(cluster: Cluster, options: Options, *, clock: Callable[[], float]
     return app
 
 
-def _answer(endpoint: str, judge: Callable[[Review], Decision], clock: Callable[[], float]) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The bytes of an answer, and what log and metrics tell of it; `decision` is None where nothing was judged."""
+
+    body: bytes
+    word: str
+    decision: Decision | None = None
+    injected: str | None = None
+
+
+def _judged(review: Review, decision: Decision) -> _Answer:
+    return _Answer(encode(review.uid, decision), decision.word, decision)
+
+
+def _answer(endpoint: str, judge: Callable[[Review], _Answer], clock: Callable[[], float]) -> Response:
     try:
         body = _body(request)
         started = clock()
         review = decode(body)
-        decision = judge(review)
+        answer = judge(review)
     except (BodyTooLarge, BadReview) as refusal:
         metrics.REFUSED.labels(str(refusal.status)).inc()
         return _line(refusal.status, str(refusal))
     except Malformed as malformed:
         metrics.REFUSED.labels("400").inc()
         return _line(400, f"request.object.{malformed}")
-    answer = encode(review.uid, decision)
     took = clock() - started
     kind = review.kind if review.kind in _KINDS else "other"
-    metrics.REVIEWS.labels(endpoint, review.operation, kind, decision.word).inc()
+    metrics.REVIEWS.labels(endpoint, review.operation, kind, answer.word).inc()
     metrics.SECONDS.labels(endpoint).observe(took)
-    for mode, findings in (("deny", decision.denied), ("warn", decision.warned), ("audit", decision.audited)):
-        for finding in findings:
-            metrics.FINDINGS.labels(finding.code, finding.confidence.word, mode).inc()
-    if endpoint == "validate":
-        _tell(review, decision, took)
-    return Response(answer, content_type="application/json")
+    if (decision := answer.decision) is not None:
+        for mode, findings in (("deny", decision.denied), ("warn", decision.warned), ("audit", decision.audited)):
+            for finding in findings:
+                metrics.FINDINGS.labels(finding.code, finding.confidence.word, mode).inc()
+    _tell(review, answer, took)
+    return Response(answer.body, content_type="application/json")
 
 
 def _body(incoming: Request) -> bytes:
@@ -190,6 +210,54 @@ def _validate(review: Review, cluster: Cluster, options: Options, clock: Callabl
     seconds = max(deadline - clock(), 0.05)
     mercy = _looked_up_mercy(review, review.obj, workload, facts, decision, cluster, seconds)
     return decide(findings, workload, modes, Circumstances(previous, at.made_by_controller, mercy))
+
+
+def _mutate(review: Review, cluster: Cluster, options: Options) -> _Answer:
+    """The selector for the images' operating system, in pods that are being created and where the policy asks for it.
+
+    Templates would drift from what people keep in git, and a pod that exists takes no selector any more.
+    """
+    nothing = _Answer(encode_patch(review.uid, None, {}), "allow")
+    created = (review.operation, review.group, review.kind, review.subresource) == ("CREATE", "", "Pod", "")
+    if not created or review.obj is None:
+        return nothing
+    workload = extract(review.obj, group_kind=("", "Pod"), namespace=review.namespace)
+    if workload is None:
+        return nothing
+    facts = cluster.facts(workload, options.policy, seconds=options.seconds)
+    if not facts.policy.modes.inject_os:
+        return nothing
+    injection = _injection(review.obj, workload, facts)
+    if isinstance(injection, LeftAlone):
+        # why not is worth an audit annotation, as the namespace asked for it
+        return _Answer(encode_patch(review.uid, None, {AUDIT_KEY: f"left alone: {injection.reason}"}), "allow")
+    audit = printable(injection.audit)
+    return _Answer(encode_patch(review.uid, injection.patch(), {AUDIT_KEY: audit}), "patch", injected=audit)
+
+
+def _injection(pod: Mapping[str, Any], workload: Workload, facts: Facts) -> Injection | LeftAlone:
+    told = [
+        Told(image.one, image.confidence, image.reason)
+        for container in workload.containers
+        if container.role != "volume"
+        and (image := image_systems(container.image, facts.image_platforms)) is not None
+        and image.one is not None
+    ]
+    agreed = agreed_os(declared(workload.spec).os_name, told)
+    if isinstance(agreed, LeftAlone):
+        return agreed
+    if workload.pod_labels.get(OS_LABEL, agreed.os) != agreed.os:
+        return LeftAlone(f"its label {OS_LABEL} says otherwise")
+    landing = land(workload.spec, runtime_class=facts.runtime_class)
+    return inject_os(pod, agreed, landing, daemon=_is_of_a_daemon_set(pod))
+
+
+def _is_of_a_daemon_set(pod: Mapping[str, Any]) -> bool:
+    owners = pod.get("metadata", {}).get("ownerReferences")
+    return any(
+        isinstance(owner, Mapping) and owner.get("kind") == "DaemonSet" and owner.get("controller") is True
+        for owner in (owners if isinstance(owners, list) else ())
+    )
 
 
 def _mercy(review: Review, obj: Mapping[str, Any]) -> Mercy:
@@ -230,14 +298,15 @@ def _namespace(obj: Mapping[str, Any], policy: ClusterPolicy) -> Decision:
     return Decision((), told, told)
 
 
-def _tell(review: Review, decision: Decision, took: float) -> None:
-    """One JSON line per decision; allowed ones without findings are not worth a line."""
+def _tell(review: Review, answer: _Answer, took: float) -> None:
+    """One JSON line per decision or injection; what was allowed without findings is not worth a line."""
+    decision = answer.decision or _ALLOWED
     told = (*decision.denied, *decision.warned)
-    if not told and not decision.unknown:
+    if not told and not decision.unknown and answer.injected is None:
         return
     line = {
         "uid": review.uid,
-        "decision": decision.word,
+        "decision": answer.word,
         "operation": review.operation,
         "kind": review.kind,
         "namespace": review.namespace,
@@ -246,6 +315,7 @@ def _tell(review: Review, decision: Decision, took: float) -> None:
         "findings": sorted({finding.code for finding in told}),
         "unknown": sorted({finding.code for finding in decision.unknown}),
         "notDenied": decision.mercy.value if decision.mercy is not Mercy.NONE else None,
+        "injected": answer.injected,
         "milliseconds": round(took * 1000, 3),
     }
     _log.info("%s", orjson.dumps(line).decode())

@@ -7,6 +7,7 @@ Source of the shape: k8s.io/api/admission/v1 (Kubernetes 1.36).
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -122,6 +123,24 @@ def encode(uid: str, decision: Decision) -> bytes:
         annotations["not-denied"] = decision.mercy.value
     if annotations:
         response["auditAnnotations"] = {"decision": decision.word, **annotations}
+    return _dumps(response)
+
+
+def encode_patch(uid: str, patch: bytes | None, annotations: Mapping[str, str]) -> bytes:
+    """The AdmissionReview that allows, with a JSONPatch (RFC 6902 operations, not yet base64) where there is one.
+
+    A mutating webhook never denies: the object is judged once all of them have had their say.
+    """
+    response: dict[str, Any] = {"uid": uid, "allowed": True}
+    if patch is not None:
+        response["patchType"] = "JSONPatch"
+        response["patch"] = base64.b64encode(patch).decode()
+    if annotations:
+        response["auditAnnotations"] = dict(annotations)
+    return _dumps(response)
+
+
+def _dumps(response: Json) -> bytes:
     return orjson.dumps({"apiVersion": API_VERSION, "kind": KIND, "response": response})
 
 
