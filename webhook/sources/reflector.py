@@ -229,11 +229,11 @@ class Reflector(Generic[T]):
         old = self.cache.replace(fresh)
         self.last_heard = self._clock()
         self._version = version
-        self.synced.set()
-        _log.info("%s: listed, %d objects", self.name, len(self.cache))
         if self._on_change is not None:
             for key, before, after in _differences(old, fresh):
                 self._tell(key, before, after)
+        self.synced.set()  # not before: what is built from the changes is a part of what readiness promises
+        _log.info("%s: listed, %d objects", self.name, len(self.cache))
 
     def _list_streaming(self, fresh: dict[str, dict[str, T]]) -> str:
         """Fill `fresh` from a watch that begins with all objects; return the version, or "" if no end was marked."""
@@ -277,7 +277,9 @@ class Reflector(Generic[T]):
         key = _key(metadata)
         value = self._value(kind, key, item)
         if value is not None:
-            fresh.setdefault(key.namespace, {})[key.name] = value
+            old = self.cache.get(key.namespace, key.name)
+            # what is unchanged is kept once, although the old list and the new one are both there for a while
+            fresh.setdefault(key.namespace, {})[key.name] = value if old is None or old != value else old
         elif key.name in fresh.get(key.namespace, {}):
             del fresh[key.namespace][key.name]
 
