@@ -59,6 +59,12 @@ def test_several_denials_are_a_line_each() -> None:
     )
 
 
+def test_a_denial_ends_with_what_makes_the_controller_try_again() -> None:
+    retry = "kubectl rollout restart deployment/shop -n team-a"
+    assert denial([finding()], retry) == f"app: wrong; mend (PULL201 typo, likely); then run `{retry}`"
+    assert denial([finding(), finding(container=None, fix="")], retry).endswith(f"\nthen run `{retry}`")
+
+
 @given(st.lists(st.builds(finding, st.text(), st.text(), st.none() | st.text(), st.just("PULL201")), max_size=40))
 def test_whatever_the_names_every_line_is_printable_and_short(findings: list[Finding]) -> None:
     for line in warnings(findings):

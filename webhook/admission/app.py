@@ -26,6 +26,7 @@ from webhook.checks.index import all_checks
 from webhook.checks.policy import invalid_label
 from webhook.engine.decide import Circumstances, Decision, Mercy, decide
 from webhook.engine.evaluate import evaluate
+from webhook.engine.retry import retry_command
 from webhook.errors import Malformed
 from webhook.model.landing import declared, land
 from webhook.model.node import OS_LABEL
@@ -152,7 +153,9 @@ class _Answer:
 
 
 def _judged(review: Review, decision: Decision) -> _Answer:
-    return _Answer(encode(review.uid, decision), decision.word, decision)
+    is_pod = (review.group, review.kind) == ("", "Pod")
+    retry = retry_command(review.obj or {}, review.namespace, decision.denied) if is_pod else None
+    return _Answer(encode(review.uid, decision, retry=retry), decision.word, decision)
 
 
 def _answer(endpoint: str, judge: Callable[[Review], _Answer], clock: Callable[[], float]) -> Response:

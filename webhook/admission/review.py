@@ -102,15 +102,18 @@ def decode(body: bytes) -> Review:
     )
 
 
-def encode(uid: str, decision: Decision) -> bytes:
-    """The AdmissionReview that answers: allowed or a 403 with every denied finding, warnings, audit annotations."""
+def encode(uid: str, decision: Decision, *, retry: str | None = None) -> bytes:
+    """The AdmissionReview that answers: allowed or a 403 with every denied finding, warnings, audit annotations.
+
+    `retry` is the command with which a denial ends, see `denial`.
+    """
     response: dict[str, Any] = {"uid": uid, "allowed": decision.allowed}
     if decision.denied:
         response["status"] = {
             "status": "Failure",
             "code": 403,
             "reason": "Forbidden",
-            "message": denial(decision.denied),
+            "message": denial(decision.denied, retry),
         }
     if decision.warned:
         response["warnings"] = list(warnings(decision.warned))

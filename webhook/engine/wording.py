@@ -53,13 +53,17 @@ def _warning(code: str, message: str, fix: str, containers: list[str]) -> str:
     return _cut(head + message, WARNING_LENGTH - len(pointer)) + pointer
 
 
-def denial(findings: Sequence[Finding]) -> str:
-    """The message of a denial: every finding with its fix; one on one line, several on a line each."""
+def denial(findings: Sequence[Finding], retry: str | None = None) -> str:
+    """The message of a denial: every finding with its fix; one on one line, several on a line each.
+
+    `retry` is the command that makes the pod's controller try again, when what the fixes say is done.
+    """
     lines = [_denial_line(finding) for finding in findings]
+    then = f"then run `{printable(retry)}`" if retry else ""
     if len(lines) == 1:
-        return _cut(lines[0], DENIAL_LENGTH)
+        return _cut(f"{lines[0]}; {then}" if then else lines[0], DENIAL_LENGTH)
     text = f"{len(lines)} findings" + "".join(f"\n- {line}" for line in lines)
-    return _cut(text, DENIAL_LENGTH)
+    return _cut(f"{text}\n{then}" if then else text, DENIAL_LENGTH)
 
 
 def _denial_line(finding: Finding) -> str:
