@@ -20,8 +20,9 @@ from webhook.model.policy import ClusterPolicy, Modes, of_labels
 from webhook.model.text import printable
 from webhook.model.workload import POD_SPEC_PATHS, extract
 from webhook.report.outcome import Ignored, Judged, Outcome, Problem, Remark, Subject, Told, TracedContainer
+from webhook.report.trace import trace
 from webhook.sources import given as given_facts
-from webhook.sources.manifests import ignores, places
+from webhook.sources.manifests import Note, Unreadable, Wanted, ignores, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from webhook.model.finding import Finding
     from webhook.model.workload import Container, Workload
     from webhook.sources.given import Given
-    from webhook.sources.manifests import Ignore, Inputs, Manifest, Unreadable
+    from webhook.sources.manifests import Ignore, Inputs, Manifest
 
 KINDS: Final = frozenset(kind for _, kind in POD_SPEC_PATHS) | given_facts.KINDS
 """What is worth keeping of an input."""
@@ -48,50 +49,61 @@ class FactsSource(Protocol):
 def sort_out(inputs: Inputs, given: Given, namespace: str) -> list[tuple[Manifest, Workload]]:
     """The workloads of the input; the facts in it go to `given`. What has a wrong shape is noted as unreadable."""
     found: list[tuple[Manifest, Workload]] = []
+    malformed: list[tuple[Manifest, Malformed]] = []
+    others: list[Manifest] = []
     for manifest in inputs.manifests:
         try:
             if given.add(manifest.obj):
                 continue
             workload = extract(manifest.obj, namespace=namespace, null_is_absent=True)
-        except Malformed as malformed:
-            inputs.unreadable.append(manifest.unreadable(malformed.path, str(malformed)))
-            continue
-        if workload is not None:
-            found.append((manifest, workload))
+        except Malformed as error:
+            malformed.append((manifest, error))
         else:
-            inputs.note(manifest, f"{_shown(manifest, 'apiVersion')} {manifest.kind} is not looked into")
+            if workload is not None:
+                found.append((manifest, workload))
+            else:
+                others.append(manifest)
+    at = places([Wanted(manifest, error.path) for manifest, error in malformed])
+    inputs.unreadable += [
+        Unreadable(manifest.source.file, manifest.document.number, place.line, place.column, str(error), _quotes(error))
+        for (manifest, error), place in zip(malformed, at, strict=True)
+    ]
+    at = places([Wanted(manifest, "kind") for manifest in others])
+    inputs.notes += [
+        Note(place.file, place.line, f"{_shown(manifest, 'apiVersion')} {manifest.kind} is not looked into")
+        for manifest, place in zip(others, at, strict=True)
+    ]
     return found
+
+
+def _quotes(error: Malformed) -> str:
+    """The fix where YAML made a number or a boolean of what was meant as a string (`image: 1.27`, `name: on`)."""
+    meant = str(error).endswith(("a number where a string belongs", "a boolean where a string belongs"))
+    return "write it in quotes" if meant else ""
 
 
 def judge(inputs: Inputs, workloads: Sequence[tuple[Manifest, Workload]], given: Given, source: FactsSource) -> Outcome:
     """The findings about these workloads and about the namespaces of the input, each with its place in the text."""
-    told: list[Told] = []
+    found: list[tuple[Manifest, Finding, Subject]] = []
     judged: list[Judged] = []
     for manifest in inputs.manifests:
         if manifest.kind == "Namespace":
-            told += _told(manifest, _of_namespace(manifest, given), Subject("Namespace", "", _name(manifest)))
+            subject = Subject("Namespace", "", _name(manifest))
+            found += [(manifest, finding, subject) for finding in _of_namespace(manifest, given)]
     for manifest, workload in workloads:
         facts = source.facts(workload)
-        findings = evaluate(workload, facts, all_checks())
-        decision = decide(findings, workload, _ALL_TOLD, Circumstances())
+        decision = decide(evaluate(workload, facts, all_checks()), workload, _ALL_TOLD, Circumstances())
         subject = Subject(workload.kind, workload.namespace, workload.name)
         labels_told = given.labels(workload.namespace) is not None  # on the Namespace itself
-        told += _told(
-            manifest,
-            [
-                finding
-                for finding in (*decision.audited, *decision.unknown)
-                if not (labels_told and finding.code == invalid_label.CHECK.code)
-            ],
-            subject,
-        )
-        judged.append(
-            Judged(
-                subject,
-                manifest.source.file,
-                tuple(_traced(workload, container, facts) for container in workload.containers),
-            )
-        )
+        found += [
+            (manifest, finding, subject)
+            for finding in (*decision.audited, *decision.unknown)
+            if not (labels_told and finding.code == invalid_label.CHECK.code)
+        ]
+        containers = tuple(_traced(workload, container, facts) for container in workload.containers)
+        judged.append(Judged(subject, manifest.source.file, containers))
+    at = places([Wanted(manifest, finding.field, finding.span) for manifest, finding, _ in found])
+    told = [Told(finding, place, subject) for (_, finding, subject), place in zip(found, at, strict=True)]
     order = {text.file: index for index, text in enumerate(inputs.texts)}
     told.sort(key=lambda one: (order.get(one.place.file, 0), one.place.line, one.place.column))
     kept, ignored, remarks = _without_ignored(inputs, told)
@@ -106,20 +118,12 @@ def judge(inputs: Inputs, workloads: Sequence[tuple[Manifest, Workload]], given:
 
 def _traced(workload: Workload, container: Container, facts: Facts) -> TracedContainer:
     """What `--trace` says of one image."""
-    del workload, facts
-    return TracedContainer(container.name, container.image)
+    return TracedContainer(container.name, container.image, trace(workload, container, facts))
 
 
 def _of_namespace(manifest: Manifest, given: Given) -> list[Finding]:
     labels = given.labels(_name(manifest))
     return [invalid_label.finding(error) for error in of_labels(labels or {}, ClusterPolicy()).label_errors]
-
-
-def _told(manifest: Manifest, findings: Sequence[Finding], subject: Subject) -> list[Told]:
-    if not findings:
-        return []
-    found = places(manifest, [(finding.field, finding.span) for finding in findings])
-    return [Told(finding, place, subject) for finding, place in zip(findings, found, strict=True)]
 
 
 def _name(manifest: Manifest) -> str:
