@@ -332,6 +332,36 @@ def test_what_the_projection_does_not_want_is_not_kept(api, follow):
     assert reflector.state().unreadable == 0
 
 
+def test_ready_means_that_the_listener_has_heard_of_the_first_list(api, follow):
+    heard, go_on = [], threading.Event()
+
+    def listen(key, old, new):
+        heard.append(key.name)
+        go_on.wait(20)
+
+    api.script(streaming_list("x", "y", version=10), lines(then="hang"))
+    reflector = follow(on_change=listen)
+    eventually(lambda: heard)
+    assert not reflector.synced.is_set()
+    go_on.set()
+    assert reflector.synced.wait(30)
+    assert heard == ["x", "y"]
+
+
+def test_a_list_anew_keeps_the_one_copy_of_what_is_unchanged(api, follow):
+    api.script(
+        streaming_list("x", "y", version=10),
+        refuse(410, "Expired"),
+        lines(added("x") + event("ADDED", thing("y", 12, value="new")) + bookmark(12, end_of_list=True), then="hang"),
+        lines(then="hang"),
+    )
+    reflector = follow(project=lambda item: (item["metadata"]["name"], item["value"]))
+    assert reflector.synced.wait(30)
+    before = held(reflector)
+    eventually(lambda: held(reflector)["a/y"] == ("y", "new"))
+    assert held(reflector)["a/x"] is before["a/x"]
+
+
 def test_a_listener_that_fails_stops_nothing(api, follow, caplog):
     def listen(key, old, new):
         raise RuntimeError("planted")

@@ -81,7 +81,8 @@ class LiveCluster:
         self._nodes = Reflector(
             connection, collection_path("", "v1", "nodes"), self._read_node, page=50, on_change=self._node_changed
         )
-        self._node_set: NodeSet | None = None
+        self._node_changes = 0
+        self._node_set = (-1, NodeSet(()))  # after which change it was made
         self._accounts = Reflector(connection, collection_path("", "v1", "serviceaccounts"), account_secrets)
         self._secrets = tuple(
             Reflector(
@@ -203,9 +204,11 @@ class LiveCluster:
     def _known_nodes(self) -> Fact[NodeSet]:
         if _is_stale(self._nodes):
             return Unknown("the nodes could not be watched")
-        known = self._node_set
-        if known is None:
-            known = self._node_set = NodeSet(tuple(node.facts for _, node in self._nodes.cache.all()))
+        changes = self._node_changes  # read before the cache: what changes while the set is made shows in the number
+        made_after, known = self._node_set
+        if made_after != changes:
+            known = NodeSet(tuple(node.facts for _, node in self._nodes.cache.all()))
+            self._node_set = (changes, known)
         return Known(known)
 
     def _read_secret(self, obj: Mapping[str, Any]) -> PullSecret:
@@ -218,7 +221,7 @@ class LiveCluster:
 
     def _node_changed(self, key: Key, old: KeptNode | None, new: KeptNode | None) -> None:
         if (old and old.facts) != (new and new.facts):
-            self._node_set = None
+            self._node_changes += 1
         before, after = old.images if old else (), new.images if new else ()
         source = f"node {key.name}"
         self._images.change(source, before, after)
