@@ -33,8 +33,11 @@ check: install ## what CI asks besides the tests: lint, types, layers, generated
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/generate.py --check
 
-bench: install ## what pullproof adds to a request, beside a Go no-op and a bare Flask app; writes docs/performance.md
+bench: install ## what pullproof adds to a request, beside a Go no-op and a bare Flask app; its part of docs/performance.md
 	$(BIN)/python bench/webhooks.py
+
+bench-scale: install ## beside 10,000 pull Secrets and beside 10: start, memory, reviews; its part of docs/performance.md
+	$(BIN)/python bench/scale.py
 
 docs: install ## the generated pages: docs/checks/, and the screens in README.md
 	$(BIN)/python docs/generate.py
@@ -48,4 +51,4 @@ lock: install ## pin the newest versions that pyproject.toml allows, with hashes
 clean: ## remove what `make` made here (the cache of built programs stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo run test check bench docs lock clean
+.PHONY: help install demo run test check bench bench-scale docs lock clean

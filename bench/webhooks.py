@@ -1,7 +1,7 @@
 """`make bench`: what pullproof adds to a request, side by side with a Go no-op and a bare Flask app, in one run.
 
 The machines are shared and noisy, so nothing here is an absolute promise: variants take turns in short rounds, and what
-counts are ratios of medians over the rounds. Writes docs/performance.md.
+counts are ratios of medians over the rounds. Writes its part of docs/performance.md.
 
 - through the API server: server-side dry-run creation of a pod with three containers, one client and sixteen
 - direct: the same review sent to the webhooks themselves
@@ -12,26 +12,29 @@ counts are ratios of medians over the rounds. Writes docs/performance.md.
 from __future__ import annotations
 
 import argparse
-import base64
-import http.client
 import json
-import os
-import platform
 import socket
-import ssl
 import statistics
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench.measuring import (  # noqa: E402
+    ApiClient,
+    ReviewClient,
+    bars,
+    children,
+    machine,
+    median,
+    pss,
+    summary,
+    write_part,
+)
 from tests import gotools  # noqa: E402
 from tests.controlplane.controlplane import ControlPlane  # noqa: E402
 from tests.controlplane.processes import port_of, reserve_port, spawn  # noqa: E402
@@ -44,7 +47,7 @@ from webhook.model.facts import Facts, Known  # noqa: E402
 from webhook.model.workload import extract  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from tests.controlplane.processes import Process
 
@@ -74,39 +77,6 @@ def pod(number: int) -> dict[str, Any]:
             ]
         },
     }
-
-
-class ApiClient:
-    """One keep-alive connection to the API server, as a client certificate's user."""
-
-    def __init__(self, kubeconfig: Path) -> None:
-        loaded = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = loaded["clusters"][0]["cluster"], loaded["users"][0]["user"]
-        self._context = ssl.create_default_context(cadata=_pem(cluster, "certificate-authority").decode())
-        with tempfile.NamedTemporaryFile() as pair:
-            pair.write(_pem(user, "client-certificate") + _pem(user, "client-key"))
-            pair.flush()
-            self._context.load_cert_chain(pair.name)
-        self._address = cluster["server"].removeprefix("https://")
-        self._connection = http.client.HTTPSConnection(self._address, context=self._context)
-
-    def create_dry(self, namespace: str, body: bytes) -> float:
-        """Seconds that one dry-run creation took."""
-        path = f"/api/v1/namespaces/{namespace}/pods?dryRun=All"
-        started = time.perf_counter()
-        self._connection.request("POST", path, body, {"Content-Type": "application/json"})
-        answer = self._connection.getresponse()
-        text = answer.read()
-        took = time.perf_counter() - started
-        if answer.status != http.client.CREATED:
-            raise RuntimeError(f"the API server answered {answer.status}: {text[:300]!r}")
-        return took
-
-
-def _pem(entry: dict[str, str], name: str) -> bytes:
-    if f"{name}-data" in entry:
-        return base64.b64decode(entry[f"{name}-data"])
-    return Path(entry[name]).read_bytes() + b"\n"
 
 
 def start(variant: str, webhook: ServedWebhook, plane: ControlPlane) -> tuple[Process, int]:
@@ -169,7 +139,8 @@ def through_api_server(kubeconfig: Path, clients: int, rounds: int, requests: in
             for variant in VARIANTS[turn % 4 :] + VARIANTS[: turn % 4]:
 
                 def work(client: ApiClient, namespace: str = f"bench-{variant}") -> list[float]:
-                    return [client.create_dry(namespace, body) for _ in range(requests // clients)]
+                    path = f"/api/v1/namespaces/{namespace}/pods?dryRun=All"
+                    return [client.send("POST", path, body) for _ in range(requests // clients)]
 
                 started = time.perf_counter()
                 times = sorted(took for part in pool.map(work, connections) for took in part)
@@ -177,14 +148,6 @@ def through_api_server(kubeconfig: Path, clients: int, rounds: int, requests: in
                 if turn > 0:  # the first is for warming up
                     results[variant].append(summary(times, elapsed))
     return results
-
-
-def summary(times: Sequence[float], elapsed: float) -> dict[str, float]:
-    return {
-        "p50": times[len(times) // 2],
-        "p99": times[min(len(times) - 1, len(times) * 99 // 100)],
-        "throughput": len(times) / elapsed,
-    }
 
 
 def review_body() -> bytes:
@@ -207,18 +170,13 @@ def review_body() -> bytes:
 def direct(ports: dict[str, int], ca_pem: bytes, rounds: int, requests: int) -> dict[str, list[float]]:
     """Requests per second on one connection, by variant and round."""
     body = review_body()
-    context = ssl.create_default_context(cadata=ca_pem.decode())
     found: dict[str, list[float]] = {variant: [] for variant in ports}
-    connections = {
-        name: http.client.HTTPSConnection("127.0.0.1", port, context=context) for name, port in ports.items()
-    }
+    clients = {name: ReviewClient(port, ca_pem) for name, port in ports.items()}
     for turn in range(rounds + 1):
-        for variant, connection in connections.items():
+        for variant, client in clients.items():
             started = time.perf_counter()
             for _ in range(requests):
-                connection.request("POST", "/validate", body, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                if answer.status != http.client.OK or b'"allowed":true' not in answer.read().replace(b" ", b""):
+                if b'"allowed":true' not in client.ask(body).replace(b" ", b""):
                     raise RuntimeError(f"{variant} did not allow")
             if turn > 0:
                 found[variant].append(requests / (time.perf_counter() - started))
@@ -252,20 +210,6 @@ def engine_alone(rounds: int, requests: int) -> dict[str, list[float]]:
     return found
 
 
-def pss(pid: int) -> int:
-    """Proportional set size in bytes of one process."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def median(rounds: Sequence[dict[str, float]], what: str) -> float:
-    return statistics.median(one[what] for one in rounds)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
@@ -290,7 +234,7 @@ def main() -> int:
     text = report(one, sixteen, straight, engine, memory, options)
     print(text)
     if not options.no_write:
-        (ROOT / "docs" / "performance.md").write_text(text)
+        write_part("bench", text)
     return 0
 
 
@@ -303,19 +247,15 @@ def report(
     options: argparse.Namespace,
 ) -> str:
     lines = [
-        "# Performance",
+        "## What pullproof adds to a request",
         "",
-        "Written by `make bench`: variants take turns in one run, medians over the rounds. Ratios carry over to other",
-        "machines; milliseconds don't.",
-        "",
-        f"{options.rounds} rounds of {options.requests} requests per variant, {os.cpu_count()} cores,"
-        f" Python {platform.python_version()}.",
+        f"{options.rounds} rounds of {options.requests} requests per variant, {machine()}.",
     ]
     added: dict[tuple[str, str, int], float] = {}
     for clients, results in ((1, one), (16, sixteen)):
         lines += [
             "",
-            f"## Dry-run creation of a pod with three containers through the API server, clients: {clients}",
+            f"### Dry-run creation of a pod with three containers through the API server, clients: {clients}",
             "",
             "| webhook | p50 | p99 | requests/s | added p50 | × Go no-op | added p99 | × Go no-op |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -341,7 +281,7 @@ def report(
     }
     lines += [
         "",
-        "## Direct requests, one connection",
+        "### Direct requests, one connection",
         "",
         "| webhook | requests/s | × fixed Flask |",
         "| --- | --- | --- |",
@@ -349,23 +289,19 @@ def report(
     lines += [f"| {name} | {value:.0f} | {value / throughput['flask']:.2f} |" for name, value in throughput.items()]
     lines += [
         "",
-        "## The engine alone",
+        "### The engine alone",
         "",
         f"{times['engine'] * 1e6:.0f} µs a review (three containers), {times['json'] * 1e6:.0f} µs for `json.loads` and"
         f" `json.dumps` of it.",
         "",
-        "## Memory (PSS)",
+        "### Memory (PSS)",
         "",
         f"Worker {memory['worker'] / 2**20:.0f} MiB, all processes {memory['all'] / 2**20:.0f} MiB, after the run.",
         "",
-        "## The bars",
+        "### The bars",
         "",
-        "| what | ratio | bar | held |",
-        "| --- | --- | --- | --- |",
     ]
-    for what, (of, bar, side) in BARS.items():
-        held = ratios[what] <= bar if side == "at most" else ratios[what] >= bar
-        lines.append(f"| {what}: {of} | {ratios[what]:.2f} | {side} {bar} | {'yes' if held else '**no**'} |")
+    lines += bars([(f"{what}: {of}", ratios[what], side, bar, "") for what, (of, bar, side) in BARS.items()])
     return "\n".join(lines) + "\n"
 
 
