@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from webhook.catalogue.image_systems import prose
 from webhook.checks.platform import _view
 from webhook.model.finding import Confidence, Heals
 from webhook.model.landing import SYSTEMS
@@ -24,28 +23,29 @@ _UNHEARD: Final = "the scheduler does not look at it"
 
 
 def findings(
-    check: Check, subject: WorkloadSubject, seen: View, wanted: str, *, what: str, own: _view.Mend
+    check: Check, subject: WorkloadSubject, seen: View, wanted: str, *, said: str, own: _view.Mend
 ) -> Iterator[Finding]:
-    """What is wrong with a word for `wanted`, one of `SYSTEMS`; `own` says how to change the word itself."""
+    """What is wrong with a word, `said`, for `wanted`, one of `SYSTEMS`; `own` says how to change that word itself."""
     if not seen.scheduled:
         return
     if wanted not in seen.scheduled:
-        yield _contradiction(check, subject, seen, wanted, what=what, own=own)
+        yield _contradiction(check, subject, seen, wanted, said=said, own=own)
     elif seen.scheduled != {wanted}:
-        yield from _unheard(check, subject, seen, wanted, what=what, own=own)
+        yield from _unheard(check, subject, seen, wanted, said=said, own=own)
 
 
 def _contradiction(
-    check: Check, subject: WorkloadSubject, seen: View, wanted: str, *, what: str, own: _view.Mend
+    check: Check, subject: WorkloadSubject, seen: View, wanted: str, *, said: str, own: _view.Mend
 ) -> Finding:
     constraint = seen.excluder(wanted)
     # where the images tell a system, the other of the two is wrong
     agree = all(wanted in image.systems for image in seen.images.values())
-    mend = _view.mend(subject.workload, constraint, wanted) if agree else own
+    contradicts = _view.mend(subject.workload, constraint, wanted)
+    mend = contradicts if agree else own
     return _view.about_pod(
         check,
         mend.field,
-        message=f"{what} is {wanted}, but {constraint.text}",
+        message=f"{said}, but {contradicts.why}",
         fix=mend.fix,
         confidence=seen.limited(Confidence.CERTAIN if seen.pinned is None else Confidence.LIKELY),
         heals=Heals.OBJECT,
@@ -55,7 +55,7 @@ def _contradiction(
 
 
 def _unheard(
-    check: Check, subject: WorkloadSubject, seen: View, wanted: str, *, what: str, own: _view.Mend
+    check: Check, subject: WorkloadSubject, seen: View, wanted: str, *, said: str, own: _view.Mend
 ) -> Iterator[Finding]:
     if seen.landing.unsure is not None or any(wanted not in image.systems for image in seen.images.values()):
         return
@@ -78,7 +78,7 @@ def _unheard(
     yield _view.about_pod(
         check,
         own.field,
-        message=f"{what} is {wanted}, and nothing selects {prose(wanted)} nodes",
+        message=f"{said} selects nothing",
         fix=_view.selector(wanted),
         confidence=seen.limited(least),
         heals=Heals.OBJECT if seen.daemon else Heals.POD_MUTATION,

@@ -65,7 +65,7 @@ class View:
             return self.pinned
         if self.declared.os_name and self.declared.os_name != os:
             return Constraint("os.name", f"spec.os.name is {printable(self.declared.os_name, _SHOWN)}")
-        return Constraint("", f"the pod label kubernetes.io/os is {printable(self.label or '', _SHOWN)}")
+        return Constraint("", f"its label kubernetes.io/os is {printable(self.label or '', _SHOWN)}")
 
     def takers(self) -> tuple[NodeGroup, ...] | None:
         """The nodes that take the pod now or as soon as they are ready again; None where there are no nodes to ask."""
@@ -198,30 +198,35 @@ def label_path(workload: Workload) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """What to change so that the pod may land on a system: the whole path, what to do, and the path's new value."""
+    """What to change so that the pod may land on a system.
+
+    `field` is the whole path, `suggestion` its new value where one is enough; `why` names what is in the way.
+    """
 
     field: str
+    why: str
     fix: str
     suggestion: str | None = None
 
 
 def mend(workload: Workload, constraint: Constraint, os: str) -> Mend:
     """What to do about a constraint that keeps the pod off that system."""
-    field = path(workload, constraint.field)
+    field, why = path(workload, constraint.field), constraint.text
+    own = workload.spec.get("nodeSelector") or {}
     for key in (OS_LABEL, BETA_OS_LABEL):
         if constraint.field == f"nodeSelector[{key!r}]":
-            return Mend(field, f"write `{key}: {os}` in nodeSelector", os)
+            return Mend(field, f"the pod selects {printable(own.get(key) or '', 20)}", f"write `{key}: {os}`", os)
     if constraint.field.startswith("nodeSelector"):
-        return Mend(field, f"take it out, and {selector(os)}")
+        return Mend(field, why, f"take it out, and {selector(os)}")
     if constraint.field == "runtimeClassName":
-        return Mend(field, f"use a runtime class for {prose(os)}")
+        return Mend(field, why, f"use a runtime class for {prose(os)}")
     if constraint.field == "os.name":
-        return Mend(field, f"write `os: {{name: {os}}}`, and {selector(os)}", os)
+        return Mend(field, why, f"write `os: {{name: {os}}}`", os)
     if not constraint.field:
-        return Mend(label_path(workload), f"write the label as `{OS_LABEL}: {os}`", os)
+        return Mend(label_path(workload), why, f"write the label as `{OS_LABEL}: {os}`", os)
     if constraint.field == "nodeName" or not constraint.field.endswith("Terms"):
-        return Mend(field, f"pin it to a {prose(os)} node")
-    return Mend(field, f"require `{{key: {OS_LABEL}, operator: In, values: [{os}]}}`")
+        return Mend(field, why, f"pin it to a {prose(os)} node")
+    return Mend(field, why, f"require `{{key: {OS_LABEL}, operator: In, values: [{os}]}}`")
 
 
 def injected(workload: Workload, facts: Facts, sure: Confidence) -> bool:

@@ -69,7 +69,7 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     if not without:
         return
     arch = printable(without[0].sample.arch, 20)
-    whose = "all nodes that take the pod are" if len(without) == len(takers) else "the pod may land on"
+    whose = "all its nodes are" if len(without) == len(takers) else "the pod may land on"
     yield CHECK.found(
         subject,
         message=f"built for {listed}, and {whose} {arch}",

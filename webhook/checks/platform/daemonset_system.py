@@ -66,7 +66,7 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
         least = Confidence.ADVISORY
     yield CHECK.found(
         subject,
-        message=f"{image.words}, and the DaemonSet reaches {prose(stray)} nodes too",
+        message=f"{image.words}, on {prose(stray)} nodes too",
         fix=_view.selector(image.one),
         confidence=seen.limited(image.confidence, least),
         evidence=tuple(evidence),

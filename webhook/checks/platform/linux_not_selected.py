@@ -59,7 +59,7 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
         evidence.append("pullproof adds the selector to its pods (inject-os)")
     yield CHECK.found(
         subject,
-        message="a Linux image, and Windows nodes without a taint take it too",
+        message="a Linux image may land on Windows",
         fix=_view.selector(LINUX),
         confidence=seen.limited(image.confidence, least),
         evidence=tuple(evidence),

@@ -160,7 +160,7 @@ def _none_of_its_kind(workload: Workload, seen: View) -> Finding:
     return _view.about_pod(
         CHECK,
         _view.path(workload, "affinity" if key is None else f"nodeSelector[{key!r}]"),
-        message=f"it selects {kind}, and no such node is there",
+        message=f"no node is {kind}",
         fix=f"add such a node, or select {printable(there[0], _SHOWN)}",
         confidence=seen.limited(Confidence.LIKELY),
         evidence=(f"nodes: {printable(', '.join(there), 120)}",),
@@ -176,7 +176,7 @@ def _tainted(workload: Workload, seen: View, tainted: list[NodeFit]) -> Finding:
     return _view.about_pod(
         CHECK,
         _view.path(workload, "tolerations"),
-        message=f"all {whose} have {text}",
+        message=f"{text} on all {whose}",
         fix="tolerate it" if taint is None else f"add `tolerations: [{_toleration(taint)}]`",
         confidence=seen.limited(_unless_unsure(seen, Confidence.LIKELY)),
         evidence=tuple(f"{one.group.names[0]}: {one.refusal.text}" for one in tainted[:3] if one.refusal is not None),

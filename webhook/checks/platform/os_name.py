@@ -47,8 +47,8 @@ def _run(subject: WorkloadSubject) -> Iterator[Finding]:
         return
     wanted = seen.declared.os_name
     (other,) = set(SYSTEMS) - {wanted}
-    own = _view.Mend(_view.path(subject.workload, "os.name"), f"write `os: {{name: {other}}}`", other)
-    yield from _kubelet.findings(CHECK, subject, seen, wanted, what="spec.os.name", own=own)
+    own = _view.Mend(_view.path(subject.workload, "os.name"), "", f"write `os: {{name: {other}}}`", other)
+    yield from _kubelet.findings(CHECK, subject, seen, wanted, said=f"spec.os.name {wanted}", own=own)
 
 
 CHECK = Check("PULL404", "os-name-not-selected", Confidence.CERTAIN, Heals.OBJECT, per_workload=_run)

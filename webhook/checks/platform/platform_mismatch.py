@@ -72,7 +72,7 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     mend = _view.mend(subject.workload, constraint, image.one)
     found = CHECK.found(
         subject,
-        message=f"{image.words}, but {constraint.text}",
+        message=f"{image.words}, but {mend.why}",
         fix=mend.fix,
         confidence=confidence,
         heals=heals,

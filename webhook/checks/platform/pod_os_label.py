@@ -56,13 +56,13 @@ def _run(subject: WorkloadSubject) -> Iterator[Finding]:
     name = seen.declared.os_name
     if seen.label in SYSTEMS and name in {"", seen.label}:
         if not name:  # else the check of spec.os.name tells it
-            own = _view.Mend(field, _FIX)
-            yield from _kubelet.findings(CHECK, subject, seen, seen.label, what=_WHAT, own=own)
+            own = _view.Mend(field, "", _FIX)
+            yield from _kubelet.findings(CHECK, subject, seen, seen.label, said=f"{_WHAT}={seen.label}", own=own)
         return
     shown = printable(seen.label, 40)
     why = f"but spec.os.name is {name}" if seen.label in SYSTEMS else "which no node is"
     yield _view.about_pod(
-        CHECK, field, message=f"{_WHAT} is {shown}, {why}", fix=_FIX, confidence=seen.limited(Confidence.CERTAIN)
+        CHECK, field, message=f"{_WHAT}={shown}, {why}", fix=_FIX, confidence=seen.limited(Confidence.CERTAIN)
     )
 
 

@@ -62,24 +62,26 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     confidence = image.confidence
     builds = {place.windows_build for place in seen.landing.places if place.os == WINDOWS}
     if None not in builds:
-        told = "the pod selects"
+        told = "selected"
     else:
         takers = seen.takers() or ()
         builds = {group.sample.windows_build for group in takers if group.sample.os == WINDOWS}
-        told, confidence = "the Windows nodes run", min(confidence, Confidence.LIKELY)
+        told, confidence = "of the Windows nodes", min(confidence, Confidence.LIKELY)
     hosts = sorted(build for build in builds if build)
     if not hosts or len(hosts) != len(builds) or any(_takes(host, entries) for host in hosts):
         return
     own = sorted({".".join(entry.os_version.split(".")[:3]) for entry in entries})
-    how = (
-        "too new" if _number(own[0]) > _number(hosts[-1]) else "too old" if _number(own[-1]) < _number(hosts[0]) else ""
-    )
+    how = "not for"
+    if _number(own[0]) > _number(hosts[-1]):
+        how = "too new for"
+    elif _number(own[-1]) < _number(hosts[0]):
+        how = "too old for"
     yield CHECK.found(
         subject,
-        message=f"built for Windows {printable(', '.join(own), 40)}{f', {how}' if how else ''}: {told} {hosts[-1]}",
+        message=f"built for {printable(', '.join(own), 40)}, {how} {hosts[-1]}",
         fix=_fix(subject, own, hosts[-1]),
         confidence=seen.limited(confidence),
-        evidence=(image.reason,),
+        evidence=(image.reason, f"{told}: {', '.join(hosts)}"),
     )
 
 

@@ -52,7 +52,7 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     if seen.landing.unsure is not None:
         yield CHECK.found(
             subject,
-            message=f"a Windows image, and nothing else selects Windows: {seen.landing.unsure}",
+            message=f"a Windows image may land on Linux: {seen.landing.unsure}",
             fix="",
             confidence=Confidence.UNKNOWN,
         )
@@ -68,7 +68,7 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
         evidence.append("pullproof adds the selector to its pods (inject-os)")
     yield CHECK.found(
         subject,
-        message="a Windows image, and nothing selects Windows nodes",
+        message="a Windows image may land on Linux",
         fix=_view.selector(WINDOWS),
         confidence=seen.limited(image.confidence, least),
         evidence=tuple(evidence),
