@@ -189,7 +189,7 @@ class TestModes:
         latest = "Warning: pullproof PULL107 app: no tag, so `latest` is pulled; write a version or a digest\n"
 
         def told() -> bool:
-            return kubectl.apply(pod("contoso.azurecr.io/shop"), "--dry-run=server").stderr == latest
+            return kubectl.apply(pod("quay.io/contoso/shop"), "--dry-run=server").stderr == latest
 
         eventually(told)
 
@@ -197,13 +197,13 @@ class TestModes:
         kubectl.label("pullproof.dev/enforce=advisory")
 
         def denied() -> bool:
-            tried = kubectl.apply(pod("contoso.azurecr.io/shop"), "--dry-run=server")
+            tried = kubectl.apply(pod("quay.io/contoso/shop"), "--dry-run=server")
             return "no tag, so `latest` is pulled; write a version or a digest (PULL107 implicit-latest" in tried.stderr
 
         eventually(denied)
 
     def test_audit_is_in_the_audit_log_and_only_there(self, kubectl: Kubectl) -> None:
-        assert kubectl.apply(pod("contoso.azurecr.io/shop", name="audited")).stderr == ""
+        assert kubectl.apply(pod("quay.io/contoso/shop", name="audited")).stderr == ""
 
         def annotations() -> dict[str, str]:
             return next(
