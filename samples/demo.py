@@ -25,6 +25,12 @@ STEPS = (
     ("a retired host that still serves, in a namespace that asked for advice", "samples/retired.yaml"),
     ("a good one: silence", "samples/good.yaml"),
     ("a namespace that only wants warnings", "samples/warn-only.yaml"),
+    ("a Windows image, in a namespace that asks for the selector", "samples/windows.yaml"),
+    (
+        "the selector is there, so the pod can't land on a Linux node",
+        "get pod legacy -n windows -o custom-columns=POD:.metadata.name,SELECTOR:.spec.nodeSelector",
+    ),
+    ("the same image sent to Linux nodes is denied", "samples/wrong-system.yaml"),
 )
 
 
@@ -32,9 +38,10 @@ def main() -> int:
     print("starting a throw-away control plane and pullproof (the first time builds it: some minutes)", flush=True)
     with ControlPlane() as plane, ServedWebhook(plane) as webhook:
         webhook.register()
-        for title, file in STEPS:
-            print(f"\n# {title}\n$ kubectl apply -f {file}", flush=True)
-            command = [str(plane.kubectl_program), "apply", "-f", file]
+        for title, step in STEPS:
+            arguments = f"apply -f {step}" if step.startswith("samples/") else step
+            print(f"\n# {title}\n$ kubectl {arguments}", flush=True)
+            command = [str(plane.kubectl_program), *arguments.split()]
             subprocess.run(
                 command, cwd=ROOT, env=plane.environment(), stdout=sys.stdout, stderr=subprocess.STDOUT, check=False
             )
