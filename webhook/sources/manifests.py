@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from webhook.errors import PullproofError
 from webhook.model.place import Place, Region
@@ -66,6 +66,7 @@ class Text:
     file: str
     text: str = field(repr=False)
     documents: list[Document] = field(default_factory=list, repr=False)
+    _lines: dict[int, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def line_starts(self) -> list[int]:
@@ -79,10 +80,14 @@ class Text:
 
     def line(self, number: int) -> str:
         """The text of a line without its end; lines outside the text are empty."""
-        if not 1 <= number <= len(self.line_starts):
-            return ""
-        end = self.line_starts[number] if number < len(self.line_starts) else len(self.text)
-        return self.text[self.line_starts[number - 1] : end].rstrip("\r\n")
+        known = self._lines.get(number)
+        if known is None:
+            starts = self.line_starts
+            begin = starts[number - 1] if 1 <= number <= len(starts) else len(self.text)
+            end = starts[number] if number < len(starts) else len(self.text)
+            # kept: minified JSON is one line of megabytes, and every finding in it shows that line
+            known = self._lines[number] = self.text[begin:end].rstrip("\r\n")
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +103,6 @@ class Manifest:
     def kind(self) -> str:
         return str(self.obj.get("kind"))
 
-    def unreadable(self, path: str, message: str) -> Unreadable:
-        """The error about a value of this object."""
-        place = places(self, [(path, None)])[0]
-        return Unreadable(self.source.file, self.document.number, place.line, place.column, message)
-
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -115,17 +115,13 @@ class Note:
 
 @dataclass(slots=True)
 class Inputs:
-    """Everything that was read, in order."""
+    """Everything that was read, in order; `empty` are the files without an object."""
 
     texts: list[Text] = field(default_factory=list)
     manifests: list[Manifest] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
-
-    def note(self, manifest: Manifest, message: str) -> None:
-        """Note something about one object, where its kind stands."""
-        place = places(manifest, [("kind", None)])[0]
-        self.notes.append(Note(manifest.source.file, place.line, message))
+    empty: list[str] = field(default_factory=list)
 
 
 # --- which files ----------------------------------------------------------------------------------------------------
@@ -151,10 +147,17 @@ def read(names: Sequence[str], kinds: frozenset[str] | None = None) -> Inputs:
         except OSError as error:
             found.unreadable.append(Unreadable(shown, 0, 0, 0, _reason(error)))
         except _Refused as refused:
-            found.unreadable.append(Unreadable(shown, 1, refused.line, 0, str(refused), refused.fix))
+            found.unreadable.append(Unreadable(shown, refused.document, refused.line, 0, str(refused), refused.fix))
         else:
             left -= len(content)
             _add_text(found, text, kinds)
+    # of a folder one line is enough
+    named = [file for file in found.empty if file in names or file == SHOWN_STANDARD_INPUT]
+    found.notes += [Note(file, 0, "no Kubernetes object in it") for file in named]
+    others = [file for file in found.empty if file not in named]
+    if others:
+        more = f", nor in {len(others) - 1} other file{'s' * (len(others) > 2)}" if len(others) > 1 else ""  # noqa: PLR2004
+        found.notes.append(Note(others[0], 0, f"no Kubernetes object in it{more}"))
     return found
 
 
@@ -243,8 +246,9 @@ def _exists(path: Path) -> bool:
 
 
 class _Refused(Exception):
-    def __init__(self, message: str, *, line: int = 0, fix: str = "") -> None:
+    def __init__(self, message: str, *, document: int = 0, line: int = 0, fix: str = "") -> None:
         super().__init__(message)
+        self.document = document
         self.line = line
         self.fix = fix
 
@@ -285,9 +289,12 @@ def _decoded(content: bytes) -> str:
     try:
         return content[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, len(mark) + error.start) + 1
+        before = content[: len(mark) + error.start]
+        line = before.count(b"\n") + 1
+        number = len(re.findall(rb"^---", before, re.MULTILINE)) + (not before.startswith(b"---"))
         what = encoding.upper().removesuffix("-LE").removesuffix("-BE")
-        raise _Refused(f"not {what} text", line=line, fix="save it as UTF-8, or name the right file") from None
+        fix = "save it as UTF-8, or name the right file"
+        raise _Refused(f"not {what} text", document=number, line=line, fix=fix) from None
 
 
 def _reason(error: OSError) -> str:
@@ -313,7 +320,7 @@ def _add_text(found: Inputs, text: Text, kinds: frozenset[str] | None) -> None:
             if kinds is None or manifest.kind in kinds:
                 found.manifests.append(manifest)
     if objects == 0 and len(found.unreadable) == before:
-        found.notes.append(Note(text.file, 0, "no Kubernetes object in it"))
+        found.empty.append(text.file)
 
 
 def _objects(
@@ -338,12 +345,28 @@ def _objects(
 # --- places ---------------------------------------------------------------------------------------------------------
 
 
-def places(manifest: Manifest, wanted: Sequence[tuple[str, tuple[int, int] | None]]) -> list[Place]:
-    """Where fields of an object stand; with a span, that part of the field's value."""
-    text = manifest.source
-    paths = [(*manifest.prefix, *parse_field(name)) for name, _ in wanted]
-    spots = locate(text.text, manifest.document, paths)
-    return [_place(text, spots[path], span) for path, (_, span) in zip(paths, wanted, strict=True)]
+class Wanted(NamedTuple):
+    """A field of an object (`spec.containers[0].image`), and which part of its value, as offsets; None is all."""
+
+    manifest: Manifest
+    field: str
+    span: tuple[int, int] | None = None
+
+
+def places(wanted: Sequence[Wanted]) -> list[Place]:
+    """Where these fields stand, in the same order. Each document is read once more, however many are asked for."""
+    by_document: dict[tuple[int, int], list[int]] = {}
+    for index, one in enumerate(wanted):
+        key = (id(one.manifest.source), one.manifest.document.number)
+        by_document.setdefault(key, []).append(index)
+    found: dict[int, Place] = {}
+    for indices in by_document.values():
+        manifest = wanted[indices[0]].manifest
+        paths = [(*wanted[index].manifest.prefix, *parse_field(wanted[index].field)) for index in indices]
+        spots = locate(manifest.source.text, manifest.document, paths)
+        for index, path in zip(indices, paths, strict=True):
+            found[index] = _place(manifest.source, spots[path], wanted[index].span)
+    return [found[index] for index in range(len(wanted))]
 
 
 def _place(text: Text, spot: Spot, span: tuple[int, int] | None) -> Place:
@@ -386,7 +409,9 @@ def ignores(text: Text) -> list[Ignore]:
         inside = {offset for offset in left if document.start <= offset < document.end}
         left -= inside
         comments |= comments_at(text.text, document, inside)
-    comments |= left  # in front of the first document: nothing but comments stands there
+    if text.documents:
+        # in front of the first document nothing but comments stands; in what could not be read nobody can tell
+        comments |= {offset for offset in left if offset < text.documents[0].start}
     found = []
     for match in _IGNORE.finditer(text.text):
         if match.start() not in comments:

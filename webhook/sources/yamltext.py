@@ -39,7 +39,7 @@ from webhook.errors import PullproofError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VALUE_LIMIT: Final = 5_000_000
+VALUE_LIMIT: Final = 3_000_000
 """Values in one text, aliases expanded."""
 DEPTH_LIMIT: Final = 200
 SPACE: Final = re.compile(r"\s*")
@@ -71,8 +71,8 @@ class Document:
 
 # --- documents ------------------------------------------------------------------------------------------------------
 
-_SEPARATOR: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-_NOTHING: Final = re.compile(r"(?:[ \t]*(?:[#%][^\n]*)?(?:\r?\n|\Z))*")
+_SEPARATOR: Final = re.compile(r"(?:^|(?<=\r))---(?=\s|$)", re.MULTILINE)
+_NOTHING: Final = re.compile(r"(?:[ \t]*(?:[#%][^\r\n]*)?(?:\r?\n|\r|\Z))*")
 _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]",
 )
@@ -387,6 +387,7 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
 _NUMBER_START: Final = frozenset("0123456789+-.")
 _INTEGER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_BETWEEN_DIGITS: Final = re.compile(r"(?<=[0-9])_(?=[0-9])", re.ASCII)
 _LONGEST_INTEGER: Final = 80  # more characters than 64 bits need, whatever the base
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
@@ -397,7 +398,9 @@ def resolve(text: str) -> Any:
         return _WORDS[text]
     if text[0] not in _NUMBER_START:
         return text
-    plain = text if text[0] == "." else text.replace("_", "")
+    plain = _BETWEEN_DIGITS.sub("", text) if text[0] == "." else text.replace("_", "")
+    if plain[:3] in {"0b+", "0b-"}:
+        plain = f"{plain[2]}0b{plain[3:]}"  # a quirk: the sign may stand behind the prefix
     if text[0] != "." and len(plain) <= _LONGEST_INTEGER and _INTEGER.fullmatch(plain):
         number = _integer(plain)
         if _SMALLEST <= number <= _LARGEST:
