@@ -14,12 +14,16 @@ COMMANDS: Final = {
     "check": "judge manifests as the webhook would",
     "inspect": "show how image references are read",
     "explain": "show what a check does",
+    "diagnose": "say why pods wait for their images",
     "serve": "run the admission webhook",
+    "controller": "run the elected process that keeps certificates",
+    "certs": "show the webhook's certificates, or ask for new ones",
     "completion": "print a shell's completion script",
 }
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells have it."""
-_BROKEN_PIPE: Final = 141
+BROKEN_PIPE: Final = 141
+"""128 + SIGPIPE: whoever read the output has gone."""
 _FAILED: Final = 2
 
 
@@ -31,10 +35,10 @@ def main() -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        code = _BROKEN_PIPE
+        code = BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 the last resort: whatever it is, a user gets one line
         code = _told(error)
-    if code in {INTERRUPTED, _BROKEN_PIPE}:
+    if code in {INTERRUPTED, BROKEN_PIPE}:
         # what is still buffered has nowhere to go, and the interpreter would complain about it on its way out
         os._exit(code)
     sys.exit(code)

@@ -16,6 +16,8 @@ from webhook.diagnosis.cause import Cause
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from webhook.diagnosis.cause import Diagnosis
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -28,8 +30,8 @@ class Code:
 CODES: Final[Mapping[Cause, Code]] = MappingProxyType(
     {
         Cause.INVALID_NAME: Code("PULL101", "invalid-reference"),
-        Cause.SECRET_MISSING: Code("PULL302", "pull-secret-missing"),
-        Cause.EXPIRED: Code("PULL306", "credential-expired"),
+        Cause.SECRET_MISSING: Code("PULL301", "pull-secret-missing"),
+        Cause.EXPIRED: Code("PULL308", "credential-expired"),
         Cause.PLATFORM: Code("PULL401", "platform-mismatch"),
         Cause.UNAUTHORIZED: Code("PULL501", "registry-unauthorized"),
         Cause.FORBIDDEN: Code("PULL502", "registry-forbidden"),
@@ -50,6 +52,26 @@ CODES: Final[Mapping[Cause, Code]] = MappingProxyType(
 )
 
 
+_UNDECODABLE: Final = Code("PULL303", "pull-secret-undecodable")
+# the kubelet's words at admission (pkg/kubelet/lifecycle/predicate.go, Kubernetes 1.36) → the check that foresees it
+_BY_WORDS: Final[Mapping[str, Code]] = MappingProxyType(
+    {
+        "OS field": Code("PULL404", "os-name-not-selected"),
+        "`kubernetes.io/os` label": Code("PULL405", "pod-os-label"),
+    }
+)
+
+
 def code_of(cause: Cause) -> Code:
     """The code of that cause; every cause has one."""
     return CODES[cause]
+
+
+def code_for(diagnosis: Diagnosis) -> Code:
+    """The code of what was read: where several checks share its cause, the one whose case the words are."""
+    if diagnosis.cause is Cause.SECRET_MISSING and not diagnosis.secrets and "retrieve" not in diagnosis.evidence:
+        return _UNDECODABLE
+    if diagnosis.cause is Cause.PLATFORM:
+        said = (code for words, code in _BY_WORDS.items() if words in diagnosis.evidence)
+        return next(said, CODES[Cause.PLATFORM])
+    return CODES[diagnosis.cause]

@@ -42,7 +42,7 @@ _SPEC: Final = re.compile(r"^(?:spec\.\w{1,30}\{[^}]{1,253}\}:?\s+)")
 _SECTIONS: Final = ("Containers", "Init Containers", "Ephemeral Containers")
 
 # Events of the kubelet that speak of images; others (probes, volumes) say nothing about a pull.
-_EVENT_REASONS: Final = frozenset(
+EVENT_REASONS: Final = frozenset(
     {
         "Failed",
         "FailedSync",
@@ -181,26 +181,27 @@ def _read_event(pod: _Pod, line: str) -> None:
 
 
 def _read_pod(pod: _Pod) -> list[Diagnosis]:
-    events = [(reason, message) for reason, message in pod.events if reason in _EVENT_REASONS]
+    events = [(reason, message) for reason, message in pod.events if reason in EVENT_REASONS]
     missing = next((d for r, m in events if r == "FailedToRetrieveImagePullSecret" and (d := read_reason(r, m))), None)
     admission = read_reason(pod.reason, pod.message) if pod.reason else None
     if admission is not None:
         return [_placed(admission, pod, None)]
-    told = [d for r, m in events if (d := _of_event(r, m)) is not None]
+    told = [d for r, m in events if (d := read_event(r, m)) is not None]
     results: list[Diagnosis] = []
     for container in pod.containers:
         found = _read_container(container, told)
         if found is not None:
-            results.append(_placed(_with_secrets(found, missing), pod, container))
+            results.append(_placed(with_secrets(found, missing), pod, container))
     if results:
         return results
     known = next((d for d in told if d.cause is not Cause.OTHER), told[0] if told else None)
     if known is not None and (not pod.containers or any(c.state in ("", "Waiting") for c in pod.containers)):
-        return [_placed(_with_secrets(known, missing), pod, None)]
+        return [_placed(with_secrets(known, missing), pod, None)]
     return [_placed(missing, pod, None)] if missing is not None else []
 
 
-def _of_event(reason: str, message: str) -> Diagnosis | None:
+def read_event(reason: str, message: str) -> Diagnosis | None:
+    """What an event about a pod says of a pull; None where that is nothing, or no more than that it failed."""
     if reason == "FailedToRetrieveImagePullSecret" or _SAYS_NOTHING.match(message) or is_bare_back_off(message):
         return None
     read = read_reason(reason, message)
@@ -225,7 +226,7 @@ def _read_container(container: _Container, told: list[Diagnosis]) -> Diagnosis |
     return mine[0] if mine else read
 
 
-def _with_secrets(found: Diagnosis, missing: Diagnosis | None) -> Diagnosis:
+def with_secrets(found: Diagnosis, missing: Diagnosis | None) -> Diagnosis:
     """A credential that was refused while a named pull secret is not there: that secret is the cause."""
     refused = (Cause.UNAUTHORIZED, Cause.FORBIDDEN, Cause.AMBIGUOUS)
     if missing is None:
