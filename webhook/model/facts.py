@@ -40,6 +40,7 @@ class Unknown:
 
 Fact: TypeAlias = Known[T_co] | Unknown
 
+_REMEMBERED = 256  # images of one list: a workload has few, `inspect` may read millions
 NOT_LOOKED = Unknown("not looked up")
 Evidence: TypeAlias = Callable[[str], str | None]
 
@@ -83,6 +84,8 @@ class PullSecretList:
         """What the kubelet finds in those that exist; remembered, as every check of secrets asks."""
         found = self._found.get(repository)
         if found is None:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
             found = self._found[repository] = look_up(self.known_secrets(), repository)
         return found
 

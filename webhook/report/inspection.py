@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from webhook.model.reference import InvalidReference
 from webhook.model.text import printable
+from webhook.report import trace
 from webhook.report.text import columns
 
 if TYPE_CHECKING:
+    from webhook.model.facts import PullSecretList
     from webhook.model.finding import Finding
     from webhook.model.reference import Reference
     from webhook.report.text import Style
@@ -21,12 +23,16 @@ _LONGEST: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """`image` as given; `registry` is the catalogue's id of the service, or None; `findings` the surest first."""
+    """`image` as given; `registry` is the catalogue's id of the service, or None; `findings` the surest first.
+
+    `pull_secrets` are those that were given to look the image up in, None where none were.
+    """
 
     image: str
     reference: Reference | InvalidReference
     registry: str | None
     findings: tuple[Finding, ...]
+    pull_secrets: PullSecretList | None = None
 
 
 def json_line(result: Inspected) -> str:
@@ -49,7 +55,10 @@ def json_line(result: Inspected) -> str:
             "tag": reference.effective_tag,
             "digest": reference.digest,
         }
-    return _encode({**document, "registry": result.registry, "findings": [_finding(one) for one in result.findings]})
+    document |= {"registry": result.registry, "findings": [_finding(one) for one in result.findings]}
+    if result.pull_secrets is not None and not isinstance(reference, InvalidReference):
+        document |= trace.keys(reference, result.pull_secrets)
+    return _encode(document)
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -82,6 +91,8 @@ def text(result: Inspected, style: Style) -> str:
             parts.append(f"digest {reference.digest}")
         parts.append(f"registry {result.registry}" if result.registry else "no known registry")
         lines.append("  " + ", ".join(parts))
+        if result.pull_secrets is not None:
+            lines += [f"  {line}" for line in trace.text(reference, result.pull_secrets)]
     for finding in result.findings:
         then = f"; {printable(finding.fix)}" if finding.fix else ""
         said = f"{printable(finding.message)}{then}"

@@ -30,11 +30,16 @@ def trace(_workload: Workload, container: Container, facts: Facts) -> dict[str, 
     reference, listed = read_reference(container.image), facts.pull_secrets
     if not isinstance(reference, Reference) or not isinstance(listed, Known):
         return {"keyring_error": None, "credentials": []}
+    return keys(reference, listed.value)
+
+
+def keys(reference: Reference, listed: PullSecretList) -> dict[str, Any]:
+    """`keyring_error` and `credentials` of one image and one list of pull secrets."""
     return {
-        "keyring_error": listed.value.look_up(reference.repository).error,
+        "keyring_error": listed.look_up(reference.repository).error,
         "credentials": [
             {"secret": row.secret, "key": row.key, "matched": row.matched, "reason": row.reason}
-            for row in rows(listed.value, reference.repository)
+            for row in rows(listed, reference.repository)
         ],
     }
 
