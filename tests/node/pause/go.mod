@@ -1,0 +1,3 @@
+module pullproof.dev/tests/node/pause
+
+go 1.26.0

@@ -1,0 +1,15 @@
+// Package main waits until it is told to end: the process of every sandbox and of every image that a test pulls.
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGINT, syscall.SIGTERM)
+	<-told
+	os.Exit(0)
+}
