@@ -1,7 +1,8 @@
 """Which registry hosts and images this cluster already uses, counted, so that a look-up costs the same for any number.
 
-Evidence only ever speaks for a host: that a host is missing here proves nothing. Globs of pull secrets count where a
-whole label is `*`, as in `*.azurecr.io`; rarer forms (`reg*.example`) are not looked up.
+Evidence only ever speaks for a host: that a host is missing here proves nothing. What nodes hold counts everywhere; a
+pull secret counts in its own namespace alone, or one tenant's secret would speak for everybody's typos. Globs count
+where a whole label is `*`, as in `*.azurecr.io`; rarer forms (`reg*.example`) are not looked up.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _MOST_LABELS: Final = 8
 _NEAR_SECRETS: Final = 3
+_SPELT_OUT: Final = 2  # labels at the end of a glob that no `*` may stand for, where it is to speak for a host
+_NEAR_NAMESPACES: Final = 4  # one of them may be the asker's own
 
 
 class EvidenceIndex:
@@ -45,36 +48,31 @@ class EvidenceIndex:
         """One source that names `text`, or None."""
         return self._example.get(text)
 
-    def why_host(self, host: str) -> str | None:
-        """One source that names `host` or a glob that covers it, or None."""
-        if (found := self._example.get(host)) is not None:
-            return found
-        return next((found for glob in _globs(host) if (found := self._example.get(glob)) is not None), None)
-
 
 class Places:
     """Name of a pull secret → the namespaces that have one of that name. One thread per secret type writes."""
 
     def __init__(self) -> None:
-        self._namespaces: dict[str, tuple[str, ...]] = {}
+        self._namespaces: dict[str, dict[str, None]] = {}
         self._lock = threading.Lock()
 
     def change(self, name: str, namespace: str, *, there: bool) -> None:
         """A pull secret of that name is, or no longer is, in the namespace."""
         with self._lock:
-            known = self._namespaces.get(name, ())
-            if there and namespace not in known:
-                self._namespaces[name] = (*known, namespace)
-            elif not there and namespace in known:
-                left = tuple(other for other in known if other != namespace)
-                if left:
-                    self._namespaces[name] = left
-                else:
+            if there:
+                self._namespaces.setdefault(name, {})[namespace] = None
+            elif name in self._namespaces:
+                self._namespaces[name].pop(namespace, None)
+                if not self._namespaces[name]:
                     del self._namespaces[name]
 
     def of(self, name: str) -> tuple[str, ...]:
-        """The namespaces that have a pull secret of that name, in the order they came."""
-        return self._namespaces.get(name, ())
+        """A few of the namespaces that have a pull secret of that name: `default` if it has, then as they came."""
+        with self._lock:
+            known = self._namespaces.get(name, {})
+            ahead = ("default",) if "default" in known else ()
+            others = (namespace for namespace in known if namespace not in ahead)
+            return tuple(itertools.islice(itertools.chain(ahead, others), _NEAR_NAMESPACES))
 
 
 class SecretHosts:
@@ -102,6 +100,16 @@ class SecretHosts:
                     namespaces.pop(place.namespace, None)
                 if not namespaces:
                     self._places.pop(host, None)
+
+    def of_namespace(self, host: str, namespace: str) -> SecretPlace | None:
+        """A secret of that namespace that is for `host`, or for a glob that says more than a suffix like `*.io`."""
+        with self._lock:
+            for text in (host, *_globs(host)):
+                if "*" in text.split(".")[-_SPELT_OUT:]:
+                    continue
+                if places := self._places.get(text, {}).get(namespace):
+                    return places[0]
+        return None
 
     def near(self, host: str, namespace: str) -> tuple[SecretPlace, ...]:
         """A few secrets for `host` or a glob that covers it: those of `namespace`, then one of each of some others."""
