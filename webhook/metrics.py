@@ -32,6 +32,24 @@ CLIENTS: Final = Counter(
 CERTIFICATE_UNUSABLE: Final = Gauge(
     "pullproof_certificate_unusable", "1 while a changed serving certificate can't be used and the one before still is."
 )
+CERTIFICATE_EXPIRY: Final = Gauge(
+    "pullproof_certificate_expiry_timestamp_seconds",
+    "When a certificate expires, in seconds since 1970; 0 where there is none.",
+    ("certificate",),
+)
+CERTIFICATE_RENEWALS: Final = Counter(
+    "pullproof_certificate_renewals_total", "Certificates made by the controller.", ("certificate",)
+)
+CA_BUNDLE_REPAIRS: Final = Counter(
+    "pullproof_ca_bundle_repairs_total", "Times that the caBundle was overwritten and set again."
+)
+LEADING: Final = Gauge("pullproof_controller_leading", "1 while this controller is the one that works.")
+DUTIES: Final = Counter(
+    "pullproof_controller_duties_total", "What the leading controller does, by outcome.", ("duty", "outcome")
+)
+NAMESPACES_SKIPPED: Final = Gauge(
+    "pullproof_namespaces_skipped", "Namespaces whose objects the API server does not show to the webhook."
+)
 
 
 def watch_caches(caches: Callable[[], Iterable[tuple[str, float, int]]]) -> None:

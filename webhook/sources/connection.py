@@ -4,7 +4,8 @@ Why not the typed client: its models cost an object per field of every Secret an
 must not keep. So the `kubernetes` library does what it is best at (kubeconfig, contexts, exec plugins, service account
 files, proxies, TLS) and its urllib3 pool is used as it is; it is imported by `connect`, never before (0.5 s, 25 MB).
 
-Must not: write anything (neither to the API server nor into a kubeconfig), follow a redirect with a credential, wait
+Must not: write anything (into a kubeconfig; to the API server only what `webhook.sources.writing` asks, which the
+webhook itself never imports), follow a redirect with a credential, wait
 without a limit, or let a credential into an error, a log or a `repr`. The library's own exceptions can quote a whole
 user entry with its token, so their texts are never passed on.
 """
@@ -201,13 +202,24 @@ class Connection:
 
         Not covered by the limit: the look-up of the API server's host name, where it has one.
         """
-        about = f"GET {path}"
+        return self._exchange("GET", path, query or {}, None, "", timeout_seconds)
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes | None,
+        content_type: str,
+        timeout_seconds: float,
+    ) -> dict[str, Any]:
+        about = f"{method} {path}"
         deadline = self._clock() + timeout_seconds
         timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, timeout_seconds), read=timeout_seconds)
-        response = self._open(path, query or {}, timeout, about)
-        body = self._read(response, deadline, timeout_seconds, about)
+        response = self._open(path, query, timeout, about, method, body, content_type)
+        answer = self._read(response, deadline, timeout_seconds, about)
         try:
-            document = orjson.loads(body)
+            document = orjson.loads(answer)
         except orjson.JSONDecodeError:
             raise GarbledError(f"the API server's answer to {about} is not JSON") from None
         if not isinstance(document, dict):
@@ -224,12 +236,23 @@ class Connection:
         return Stream(self._open(path, query, timeout, about), about, silence_seconds)
 
     def _open(
-        self, path: str, query: Mapping[str, str], timeout: urllib3.Timeout, about: str
+        self,
+        path: str,
+        query: Mapping[str, str],
+        timeout: urllib3.Timeout,
+        about: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        content_type: str = "",
     ) -> urllib3.BaseHTTPResponse:
         settings = self._settings
         headers = {"Accept": "application/json", "User-Agent": _USER_AGENT, **_authorization(settings)}
+        if body is not None:
+            headers["Content-Type"] = content_type
         url = f"{settings.server}{path}" + (f"?{urlencode(query)}" if query else "")
-        ask = partial(settings.pool.request, "GET", url, headers=headers, preload_content=False, retries=False)
+        ask = partial(
+            settings.pool.request, method, url, headers=headers, body=body, preload_content=False, retries=False
+        )
         response: urllib3.BaseHTTPResponse
         try:
             try:
@@ -243,7 +266,7 @@ class Connection:
                 # first removes them: a server's worker, for one.
                 self._reload(settings)
             raise _broken(error, about, timeout.read_timeout) from None
-        if response.status == http.HTTPStatus.OK:
+        if response.status in {http.HTTPStatus.OK, http.HTTPStatus.CREATED}:
             return response
         refusal = _answered(response, about)
         if isinstance(refusal, UnauthorizedError):

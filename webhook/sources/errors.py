@@ -61,6 +61,10 @@ class GoneError(ApiError):
     """410: the resourceVersion or continue token is too old; list again."""
 
 
+class ConflictError(ApiError):
+    """409: somebody wrote the object since it was read, made it first, or owns the field that was applied."""
+
+
 class RefusedError(ApiError):
     """400 or 422: this API server does not take the request as written (streaming lists on an older one)."""
 
@@ -86,6 +90,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: UnauthorizedError,
     403: ForbiddenError,
     404: NotFoundError,
+    409: ConflictError,
     410: GoneError,
     422: RefusedError,
     429: BusyError,

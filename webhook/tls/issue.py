@@ -120,6 +120,15 @@ def renew_at(cert_pem: bytes) -> dt.datetime:
     return start + (end - start) * 2 / 3
 
 
+def authority_problems(authority: Pair, now: dt.datetime) -> tuple[str, ...]:
+    """Why this authority can't sign now, in words; empty is good."""
+    try:
+        _load_authority(authority, now)
+    except CannotIssue as error:
+        return (str(error),)
+    return ()
+
+
 def check_pair(
     cert_pem: bytes, key_pem: bytes, ca_pem: bytes, names: Iterable[str], now: dt.datetime
 ) -> tuple[str, ...]:
