@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from webhook.model.keyring import look_up
 from webhook.model.policy import ClusterPolicy, of_labels
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from webhook.model.policy import Policy
     from webhook.model.workload import Workload
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -74,19 +75,24 @@ class PullSecretList:
     hidden: Fact[tuple[SecretRef, ...]] = Known(())
     account_exists: Fact[bool] = NOT_LOOKED
     account_names: Fact[tuple[str, ...]] = NOT_LOOKED
-    _found: dict[str, LookUp] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _remembered: dict[tuple[str, str], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def known_secrets(self) -> tuple[PullSecret, ...]:
         """Those that exist, in order."""
         return tuple(ref.secret.value for ref in self.refs if isinstance(ref.secret, Known) and ref.secret.value)
 
     def look_up(self, repository: str) -> LookUp:
-        """What the kubelet finds in those that exist; remembered, as every check of secrets asks."""
-        found = self._found.get(repository)
-        if found is None:
-            if len(self._found) >= _REMEMBERED:
-                self._found.clear()
-            found = self._found[repository] = look_up(self.known_secrets(), repository)
+        """What the kubelet finds in those that exist."""
+        return self.remembered("found", repository, lambda: look_up(self.known_secrets(), repository))
+
+    def remembered(self, what: str, of: str, make: Callable[[], T]) -> T:
+        """What `make` makes of this list and `of`, made once: every check of pull secrets asks the same."""
+        key = (what, of)
+        if key not in self._remembered:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = make()
+        found: T = self._remembered[key]
         return found
 
 
@@ -155,7 +161,7 @@ class Facts:
     `policy` is what holds in its namespace; `now` is in seconds since 1970, 0 where no clock was given.
     `host_evidence(host)` says why this place knows a registry host (`pull secret team-a/regcred`), or None;
     `image_evidence(reference)` says which node already has an image (canonical form, with tag or digest);
-    `secret_namespaces(name)` names the namespaces that have a pull secret of that name;
+    `secret_namespaces(name)` names a few namespaces that have a pull secret of that name, `default` first;
     `secrets_for_host(host, namespace)` names a few pull secrets for a host, those of the namespace first. All answer in
     constant time, however many hosts, images and secrets there are; absence proves nothing.
     """

@@ -32,6 +32,10 @@ class Cause(enum.Enum):
 
 def cause(seen: Look) -> tuple[Cause, _near.Near | None]:
     """The cause, and the near key where that is it."""
+    return seen.listed.remembered("cause", seen.reference.repository, lambda: _cause(seen))
+
+
+def _cause(seen: Look) -> tuple[Cause, _near.Near | None]:
     if not seen.uncovered or seen.need is _look.Need.NEVER:
         return Cause.COVERED, None
     if hidden_match(seen) is not None:

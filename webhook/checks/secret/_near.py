@@ -75,5 +75,6 @@ def _near(trace: Trace, seen: Look) -> Near | None:
             return Near(How.SAME_REGISTRY, trace)
     if trace.mismatch in _SPELLINGS:
         return Near(How.SPELLING, trace)
-    long_enough = min(len(location.host), len(host)) >= _SHORTEST
-    return Near(How.SLIP, trace) if long_enough and distance(location.host, host) <= _SLIPS else None
+    if lookup(location.host) is not None or min(len(location.host), len(host)) < _SHORTEST:
+        return None  # cp.icr.io and us.icr.io are two slips apart, and both are meant
+    return Near(How.SLIP, trace) if distance(location.host, host) <= _SLIPS else None

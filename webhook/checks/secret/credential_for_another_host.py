@@ -49,6 +49,17 @@ if TYPE_CHECKING:
 
 _REASON = 160
 _KEY = 60
+_USELESS = frozenset(
+    {
+        Mismatch.CAPITALS,
+        Mismatch.DOCKER_HUB_KEY,
+        Mismatch.TAG_IN_KEY,
+        Mismatch.BRACKETS,
+        Mismatch.SCHEME,
+        Mismatch.NOT_A_HOST,
+        Mismatch.MISPLACED,
+    }
+)
 
 
 def _run(subject: ImageSubject) -> Iterator[Finding]:
@@ -62,8 +73,7 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     if seen.need is _look.Need.MAYBE and near.how not in (_near.How.SPELLING, _near.How.SLIP):
         sure = Confidence.ADVISORY
     secret = near.trace.secret
-    one_key = len(secret.entries) == 1 or near.trace.mismatch is Mismatch.MISPLACED
-    rewritten = one_key and (near.how <= _near.How.SLIP or near.trace.mismatch is Mismatch.MISPLACED)
+    rewritten = _covers_nothing(near, seen) and (len(secret.entries) == 1 or not near.trace.key)
     fix = (
         f"run `{_commands.renew(secret, subject.workload.namespace, seen.reference)}`"
         if rewritten
@@ -76,6 +86,17 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
         fix=printable(fix),
         evidence=(_look.why_private(seen.reference), *_look.trace(seen)),
     )
+
+
+def _covers_nothing(near: _near.Near, seen: Look) -> bool:
+    """Whether the key is good for no image at all, so that its secret can be written anew.
+
+    Two hosts of one's own that differ by a digit, or two ports, may both be there: only a slip beside a known registry
+    is surely one.
+    """
+    if near.how is _near.How.SLIP:
+        return _look.registry_of(seen.reference) is not None
+    return near.trace.mismatch in _USELESS
 
 
 def _message(near: _near.Near, seen: Look) -> str:
