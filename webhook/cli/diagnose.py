@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE: Final = 1 << 16  # of a message, more is noise
 _LONGEST_TEXT: Final = 64 << 20
+_NOTHING: Final = "nothing in the text says that an image does not arrive\n"
 
 
 @click.command()
@@ -126,10 +127,9 @@ def _from_text(output: str, color: str) -> int:
     from webhook.diagnosis.pods import diagnosed
 
     lines = _lines()
-    first = next((head for head in lines), None)
+    first = next(lines, None)
     if first is None:
-        if output == "json":
-            sys.stdout.write("[]\n")
+        sys.stdout.write({"json": "[]\n", "text": _NOTHING}.get(output, ""))
         return 0
     whole = first.startswith(("Name:", "{")) or output == "text"
     found: Iterable[Diagnosed]
@@ -154,7 +154,7 @@ def _from_text(output: str, color: str) -> int:
     told = list(found)
     _write(told, output, color)
     if not told and output == "text":
-        sys.stdout.write("nothing in the text says that an image does not arrive\n")
+        sys.stdout.write(_NOTHING)
     return 0
 
 
