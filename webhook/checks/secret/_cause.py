@@ -1,7 +1,7 @@
 """Why no credential covers an image: the one cause of several that is worth saying, so that each image has one finding.
 
-In this order: a secret that the ServiceAccount has and the pod's own list hides; one that is missing or of a wrong type
-(which another check tells of); one whose credential stands where the kubelet never looks; a key that was meant for the
+In this order: a secret that is missing or of a wrong type (which another check tells of, and which may be made in the
+same apply); one that the ServiceAccount has and the pod's own list hides; one whose credential stands where the kubelet never looks; a key that was meant for the
 image; or none at all.
 """
 
@@ -38,13 +38,13 @@ def cause(seen: Look) -> tuple[Cause, _near.Near | None]:
 def _cause(seen: Look) -> tuple[Cause, _near.Near | None]:
     if not seen.uncovered or seen.need is _look.Need.NEVER:
         return Cause.COVERED, None
-    if hidden_match(seen) is not None:
-        return Cause.HIDDEN, None
     if any(ref.secret == Known(None) for ref in seen.listed.refs):
         return Cause.LISTED_IN_VAIN, None
     secrets = seen.listed.known_secrets()
     if any(secret.ignored and _was_meant(secret, seen) for secret in secrets):
         return Cause.LISTED_IN_VAIN, None
+    if hidden_match(seen) is not None:
+        return Cause.HIDDEN, None
     near = _near.nearest(seen)
     if near is not None and near.how in (_near.How.SPELLING, _near.How.SLIP):
         return Cause.NEAR, near
