@@ -1,8 +1,8 @@
 """Why no credential covers an image: the one cause of several that is worth saying, so that each image has one finding.
 
 In this order: a secret that is missing or of a wrong type (which another check tells of, and which may be made in the
-same apply); one that the ServiceAccount has and the pod's own list hides; one whose credential stands where the kubelet never looks; a key that was meant for the
-image; or none at all.
+same apply); one that the ServiceAccount has and the pod's own list hides; one whose credential stands where the kubelet
+never looks; a key that was meant for the image; or none at all.
 """
 
 from __future__ import annotations
