@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.controlplane.processes import Process
 
 ROOT = Path(__file__).resolve().parents[1]
-MANIFESTS = ROOT / "manifests"
+MANIFESTS = ROOT / "manifests" / "base"
 START_SECONDS = 60
 
 
