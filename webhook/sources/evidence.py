@@ -48,6 +48,11 @@ class EvidenceIndex:
         """One source that names `text`, or None."""
         return self._example.get(text)
 
+    def why_host(self, host: str) -> str | None:
+        """One source that names `host`, or a glob that covers it and says more than a suffix like `*.io`; or None."""
+        texts = (host, *filter(_speaks_for_a_host, _globs(host)))
+        return next((found for text in texts if (found := self._example.get(text)) is not None), None)
+
 
 class Places:
     """Name of a pull secret → the namespaces that have one of that name. One thread per secret type writes."""
@@ -104,9 +109,7 @@ class SecretHosts:
     def of_namespace(self, host: str, namespace: str) -> SecretPlace | None:
         """A secret of that namespace that is for `host`, or for a glob that says more than a suffix like `*.io`."""
         with self._lock:
-            for text in (host, *_globs(host)):
-                if "*" in text.split(".")[-_SPELT_OUT:]:
-                    continue
+            for text in (host, *filter(_speaks_for_a_host, _globs(host))):
                 if places := self._places.get(text, {}).get(namespace):
                     return places[0]
         return None
@@ -125,6 +128,10 @@ class SecretHosts:
                 others = (known[name][0] for name in names if name != namespace)
                 found += itertools.islice(others, max(_NEAR_SECRETS - len(found), 0))
         return tuple(found[:_NEAR_SECRETS])
+
+
+def _speaks_for_a_host(glob: str) -> bool:
+    return "*" not in glob.split(".")[-_SPELT_OUT:]
 
 
 def _globs(host: str) -> Iterator[str]:
