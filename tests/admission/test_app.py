@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from flask.testing import FlaskClient
 
-    from webhook.model.policy import ClusterPolicy
+    from webhook.model.facts import Fact
+    from webhook.model.policy import ClusterPolicy, Policy
     from webhook.model.workload import Workload
 
 LIMIT = 7 * 1024 * 1024
@@ -33,6 +34,11 @@ class KnownCluster:
 
     def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float) -> Facts:
         return Facts(policy=of_labels({}, policy), namespace_labels=Known({}))
+
+    def policy(
+        self, namespace: str, policy: ClusterPolicy, *, seconds: float
+    ) -> tuple[Fact[Mapping[str, str]], Policy]:
+        return Known({}), of_labels({}, policy)
 
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
         return False
@@ -91,6 +97,14 @@ def test_a_denial_has_code_reason_uid_and_every_finding(client: FlaskClient) -> 
             },
         },
     }
+
+
+def test_managed_fields_deeper_than_the_parser_reads_are_no_way_around(client: FlaskClient) -> None:
+    body = review()
+    body["request"]["object"]["metadata"]["managedFields"] = [{"fieldsV1": "DEEP"}]
+    deep = '{"f:q":' * 9_000 + '{"a":"]"}' + "}" * 9_000
+    raw = json.dumps(body, separators=(",", ":")).replace('"DEEP"', deep).encode()
+    assert json.loads(post(client, raw)[1])["response"]["allowed"] is False
 
 
 def test_an_allowed_one_says_nothing_more(client: FlaskClient) -> None:

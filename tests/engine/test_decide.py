@@ -119,6 +119,21 @@ def test_a_suspended_job_is_gated_too() -> None:
     assert [one.confidence for one in decision.warned] == [Confidence.ADVISORY]
 
 
+def test_a_gate_that_is_lifted_excuses_nothing() -> None:
+    at = Circumstances(previous=(finding(code="PULL401"),), was_suspended=True)
+    assert [one.code for one in decide((finding(code="PULL401"),), workload(), DEFAULT, at).denied] == ["PULL401"]
+
+
+def test_what_was_only_likely_before_excuses_nothing() -> None:
+    at = Circumstances(previous=(finding(Confidence.LIKELY),))
+    assert len(decide((finding(),), workload(), DEFAULT, at).denied) == 1
+
+
+def test_thousands_of_findings_are_no_work() -> None:
+    many = tuple(finding(image=f"a.example/app:{number}") for number in range(20_000))
+    assert len(decide(many, workload(), DEFAULT, Circumstances()).denied) == 20_000
+
+
 def test_what_is_denied_is_not_warned_about_as_well() -> None:
     decision = decide((finding(), finding(Confidence.LIKELY, code="PULL202")), workload(), DEFAULT, Circumstances())
     assert [one.code for one in decision.denied] == ["PULL201"]

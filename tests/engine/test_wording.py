@@ -42,6 +42,15 @@ def test_where_neither_fits_the_page_is_named() -> None:
     assert line.endswith("…; see `pullproof explain PULL201`")
 
 
+def test_many_names_leave_room_for_the_fix() -> None:
+    lines = warnings([finding(container=f"container-number-{number}") for number in range(9)])
+    assert lines == ("pullproof PULL201 container-number-0 and 8 more: wrong; mend",)
+
+
+def test_what_differs_only_in_what_is_cut_off_is_told_once() -> None:
+    assert len(warnings([finding(message="m" * 200 + end, fix="f" * 200) for end in "ab"])) == 1
+
+
 def test_so_many_that_they_would_be_cut() -> None:
     lines = warnings([finding(message=str(number)) for number in range(100)])
     assert len(lines) == WARNING_COUNT

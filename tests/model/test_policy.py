@@ -41,6 +41,14 @@ def test_a_mistake_is_told_with_what_holds() -> None:
     )
 
 
+def test_a_mistyped_key_is_told() -> None:
+    found = of_labels({"pullproof.dev/enforced": "off", "example.com/enforced": "off"}, ClusterPolicy())
+    assert found.modes == ClusterPolicy().default
+    assert found.label_errors == (
+        LabelError("pullproof.dev/enforced", "off", ("enforce", "warn", "audit", "inject-os"), None),
+    )
+
+
 def test_of_an_unread_namespace_only_the_floor_enforces() -> None:
     assert of_unread_namespace(ClusterPolicy()).modes == Modes(OFF, LIKELY, ADVISORY)
     assert of_unread_namespace(FLOOR).modes == Modes(LIKELY, ADVISORY, ADVISORY)

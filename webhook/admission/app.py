@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
@@ -23,14 +23,16 @@ from webhook.admission.patch import AUDIT_KEY, LeftAlone, Told, agreed_os, injec
 from webhook.admission.review import BadReview, decode, encode, encode_patch
 from webhook.catalogue.image_systems import image_systems
 from webhook.checks.index import all_checks
+from webhook.checks.lookup import not_judged
 from webhook.checks.policy import invalid_label
 from webhook.engine.decide import Circumstances, Decision, Mercy, decide
-from webhook.engine.evaluate import evaluate
+from webhook.engine.evaluate import evaluate, image_key, read_reference
 from webhook.engine.retry import retry_command
 from webhook.errors import Malformed
 from webhook.model.landing import declared, land
 from webhook.model.node import OS_LABEL
 from webhook.model.policy import ClusterPolicy, of_labels
+from webhook.model.reference import Reference
 from webhook.model.text import printable
 from webhook.model.workload import POD_SPEC_PATHS, extract, namespace_labels
 
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
 
     from webhook.admission.patch import Injection
     from webhook.admission.review import Review
-    from webhook.model.facts import Facts
+    from webhook.model.facts import Fact, Facts
+    from webhook.model.finding import Finding
+    from webhook.model.policy import Policy
     from webhook.model.workload import Workload
 
 MIRROR_POD: Final = "kubernetes.io/config.mirror"
@@ -63,6 +67,9 @@ CONTROLLERS: Final = frozenset(
         )
     }
 )
+# Judging an object, and judging what it was before, may take this long each; the API server waits for three in all.
+JUDGING_SECONDS: Final = 0.6
+_LONGEST_NAME: Final = 253
 _ALLOWED: Final = Decision((), (), ())
 _KINDS: Final = frozenset(kind for _, kind in POD_SPEC_PATHS) | {"Namespace"}
 
@@ -77,6 +84,11 @@ class Cluster(Protocol):
 
     def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float) -> Facts:
         """What is known around a workload."""
+
+    def policy(
+        self, namespace: str, policy: ClusterPolicy, *, seconds: float
+    ) -> tuple[Fact[Mapping[str, str]], Policy]:
+        """The labels of a namespace, and what holds there."""
 
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
         """Whether the pod's controller has ready replicas; None where that could not be looked up."""
@@ -175,7 +187,12 @@ def _answer(endpoint: str, judge: Callable[[Review], _Answer], clock: Callable[[
     metrics.REVIEWS.labels(endpoint, review.operation, kind, answer.word).inc()
     metrics.SECONDS.labels(endpoint).observe(took)
     if (decision := answer.decision) is not None:
-        for mode, findings in (("deny", decision.denied), ("warn", decision.warned), ("audit", decision.audited)):
+        for mode, findings in (
+            ("deny", decision.denied),
+            ("warn", decision.warned),
+            ("audit", decision.audited),
+            ("unknown", decision.unknown),
+        ):
             for finding in findings:
                 metrics.FINDINGS.labels(finding.code, finding.confidence.word, mode).inc()
     _tell(review, answer, took)
@@ -201,18 +218,36 @@ def _validate(review: Review, cluster: Cluster, options: Options, clock: Callabl
     if workload is None:
         return _ALLOWED
     facts = cluster.facts(workload, options.policy, seconds=options.seconds)
-    findings = evaluate(workload, facts, all_checks())
-    before = extract(review.old, group_kind=group_kind, namespace=review.namespace) if review.old else None
-    previous = evaluate(before, facts, all_checks()) if before else ()
+    findings = _evaluate(workload, facts, clock)
+    at = Circumstances(made_by_controller=review.user.name in CONTROLLERS, mercy=_mercy(review, review.obj))
+    if review.old:
+        before = _read_old(review.old, group_kind, review.namespace)
+        previous = _evaluate(before, facts, clock)
+        at = replace(at, previous=previous, was_suspended=before.suspended)
+        if at.mercy is Mercy.NONE and any(finding.code == not_judged.CHECK.code for finding in previous):
+            at = replace(at, mercy=Mercy.BEFORE_UNKNOWN)
     modes = facts.policy.modes
-    at = Circumstances(previous, review.user.name in CONTROLLERS, _mercy(review, review.obj))
     decision = decide(findings, workload, modes, at)
     if not decision.denied:
         return decision
     # Denials are rare: only now is it worth a live look at what would make this one an outage.
     seconds = max(deadline - clock(), 0.05)
     mercy = _looked_up_mercy(review, review.obj, workload, facts, decision, cluster, seconds)
-    return decide(findings, workload, modes, Circumstances(previous, at.made_by_controller, mercy))
+    return decide(findings, workload, modes, replace(at, mercy=mercy))
+
+
+def _evaluate(workload: Workload, facts: Facts, clock: Callable[[], float]) -> tuple[Finding, ...]:
+    until = clock() + JUDGING_SECONDS
+    return evaluate(workload, facts, all_checks(), out_of_time=lambda: clock() > until)
+
+
+def _read_old(old: Mapping[str, Any], group_kind: tuple[str, str], namespace: str) -> Workload:
+    try:
+        before = extract(old, group_kind=group_kind, namespace=namespace)
+    except Malformed as malformed:
+        raise BadReview(f"request.oldObject.{malformed}") from None
+    assert before is not None  # noqa: S101 - the new object of that kind is a workload
+    return before
 
 
 def _mutate(review: Review, cluster: Cluster, options: Options) -> _Answer:
@@ -227,9 +262,10 @@ def _mutate(review: Review, cluster: Cluster, options: Options) -> _Answer:
     workload = extract(review.obj, group_kind=("", "Pod"), namespace=review.namespace)
     if workload is None:
         return nothing
-    facts = cluster.facts(workload, options.policy, seconds=options.seconds)
-    if not facts.policy.modes.inject_os:
+    _, policy = cluster.policy(review.namespace, options.policy, seconds=options.seconds)
+    if not policy.modes.inject_os:
         return nothing
+    facts = cluster.facts(workload, options.policy, seconds=options.seconds)
     injection = _injection(review.obj, workload, facts)
     if isinstance(injection, LeftAlone):
         # why not is worth an audit annotation, as the namespace asked for it
@@ -286,12 +322,17 @@ def _looked_up_mercy(
         return Mercy.EARLIER_REVISION if earlier else Mercy.NONE
     if review.user.name not in CONTROLLERS:
         return Mercy.NONE
-    if all(finding.image and facts.image_evidence(finding.image) for finding in decision.denied):
+    if all(_is_present(finding.image, facts) for finding in decision.denied):
         return Mercy.IMAGE_PRESENT
     ready = cluster.owner_is_ready(obj, review.namespace, seconds=seconds)
     if ready is None:
         return Mercy.OWNER_UNKNOWN
     return Mercy.OWNER_READY if ready else Mercy.NONE
+
+
+def _is_present(image: str | None, facts: Facts) -> bool:
+    reference = read_reference(image or "")
+    return isinstance(reference, Reference) and facts.image_evidence(image_key(reference)) is not None
 
 
 def _namespace(obj: Mapping[str, Any], policy: ClusterPolicy) -> Decision:
@@ -312,8 +353,8 @@ def _tell(review: Review, answer: _Answer, took: float) -> None:
         "decision": answer.word,
         "operation": review.operation,
         "kind": review.kind,
-        "namespace": review.namespace,
-        "name": review.name,
+        "namespace": printable(review.namespace, _LONGEST_NAME),
+        "name": printable(review.name, _LONGEST_NAME),
         "dryRun": review.dry_run,
         "findings": sorted({finding.code for finding in told}),
         "unknown": sorted({finding.code for finding in decision.unknown}),

@@ -8,6 +8,7 @@ Source of the shape: k8s.io/api/admission/v1 (Kubernetes 1.36).
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -63,7 +64,7 @@ class Review:
 def decode(body: bytes) -> Review:
     """The request in an AdmissionReview's JSON. Raises `BadReview` with what is wrong and where."""
     try:
-        document = orjson.loads(body)
+        document = _loads(body)
     except orjson.JSONDecodeError as error:
         raise BadReview(f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
     if not isinstance(document, dict):
@@ -100,6 +101,46 @@ def decode(body: bytes) -> Review:
         obj=obj,
         old=_map(request, "oldObject", "request") if request.get("oldObject") is not None else None,
     )
+
+
+def _loads(body: bytes) -> Any:
+    """The JSON of a body. `managedFields` may be deeper than orjson reads, and nothing there is ever looked at.
+
+    Go reads 10,000 levels, orjson 1,024: a pod whose field ownership is nested deeper would not be judged at all.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if _MANAGED_FIELDS.search(body) is None:
+            raise
+        try:
+            return orjson.loads(_without_managed_fields(body))
+        except orjson.JSONDecodeError:
+            raise error from None
+
+
+# As Go writes it, without white space. In a string the quotes would have backslashes, so this is always a key.
+_MANAGED_FIELDS: Final = re.compile(rb'(?<!\\)"managedFields":\[')
+_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{}]', re.DOTALL)
+
+
+def _without_managed_fields(body: bytes) -> bytes:
+    """The body with every `managedFields` empty; one that never ends is left as it is."""
+    kept: list[bytes] = []
+    position = 0
+    while (found := _MANAGED_FIELDS.search(body, position)) is not None:
+        depth = 1
+        end = None
+        for token in _BRACKET.finditer(body, found.end()):
+            depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token[0], 0)
+            if depth == 0:
+                end = token.start()
+                break
+        if end is None:
+            break
+        kept.append(body[position : found.end()])
+        position = end
+    return b"".join((*kept, body[position:]))
 
 
 def encode(uid: str, decision: Decision, *, retry: str | None = None) -> bytes:

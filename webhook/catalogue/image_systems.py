@@ -5,13 +5,13 @@ The checks, injection and `inspect` must agree, so the rule stands once. Must no
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from webhook.catalogue.image_os import image_os
 from webhook.model.facts import Known
 from webhook.model.finding import Confidence
+from webhook.model.memo import remember
 from webhook.model.platform import LINUX, WINDOWS, ImageIndex, operating_systems
 from webhook.model.reference import InvalidReference, parse
 from webhook.model.text import printable
@@ -75,7 +75,7 @@ def image_systems(image: str, platforms: Callable[[str], Fact[ImagePlatforms]]) 
     return by_name
 
 
-@functools.lru_cache(maxsize=16_384)
+@remember(16_384)
 def _by_name(image: str) -> tuple[Reference | None, ImageSystems | None]:
     try:
         reference = parse(image)

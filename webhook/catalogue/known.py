@@ -258,7 +258,7 @@ def _may_be_new(value: str, values: Iterable[str]) -> bool:
     known = [other for other in map(_NUMBERED.fullmatch, values) if other]
     numbers = [int(other[3]) for other in known if other[1] + other[2] == base]
     if numbers:
-        return int(numbered[3]) == max(numbers) + 1
+        return numbered[3] == str(max(numbers) + 1)
     areas = {word for other in known for word in other[1].split("-")} - _DIRECTIONS
     *area, direction = numbered[1].split("-")
     written_alike = any(other[2] == numbered[2] for other in known)

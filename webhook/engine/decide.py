@@ -31,14 +31,19 @@ class Mercy(enum.Enum):
     OWNER_READY = "its owner has ready replicas: a pod made again must not turn a cached image into an outage"
     OWNER_UNKNOWN = "its owner could not be read, and a pod made again must not turn a cached image into an outage"
     IMAGE_PRESENT = "a node holds the image already"
+    BEFORE_UNKNOWN = "what it was before the update could not be judged"
     EARLIER_REVISION = "the template is one of the workload's own earlier revisions"
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What the request is about, besides the object. `previous` are the findings of the object before an update."""
+    """What the request is about, besides the object.
+
+    `previous` are the findings of the object before an update, and `was_suspended` says whether that one was gated.
+    """
 
     previous: tuple[Finding, ...] = ()
+    was_suspended: bool = False
     made_by_controller: bool = False
     mercy: Mercy = Mercy.NONE
 
@@ -71,31 +76,41 @@ def decide(findings: tuple[Finding, ...], workload: Workload, modes: Modes, at: 
     Denied are findings at the enforced level that the object did not have before, and of a template only those that the
     object alone can heal: what Secrets, nodes or a push may heal is enforced on its pods.
     """
-    if workload.suspended:
-        findings = tuple(_while_suspended(finding) for finding in findings)
+    findings = _as_gated(findings, gated=workload.suspended)
     unknown = tuple(finding for finding in findings if finding.confidence is Confidence.UNKNOWN)
     audited = tuple(finding for finding in findings if modes.audit.covers(finding.confidence))
     if at.made_by_controller and workload.kind in CONTROLLER_MADE_KINDS:
         # nobody reads a controller's warnings, and a denial makes it back off for minutes; its pods are judged
         return Decision((), (), audited, unknown)
-    before = {finding.identity for finding in at.previous}
-    enforced = tuple(
-        finding
-        for finding in findings
+    # only what would have been denied then excuses what would be now: a gate that is lifted, or a pull policy that
+    # changes, makes a new case of an old finding
+    before = {
+        finding.identity
+        for finding in _as_gated(at.previous, gated=at.was_suspended)
         if modes.enforce.covers(finding.confidence)
-        and finding.identity not in before
-        and (not workload.is_template or finding.heals is Heals.OBJECT)
-    )
-    denied = enforced if at.mercy is Mercy.NONE else ()
-    # what is told in the denial is not told again as a warning; what is spared the denial is told in any case, and so
-    # is a mistake in the policy itself
-    warned = tuple(
-        finding
-        for finding in findings
-        if finding not in denied
-        and (modes.warn.covers(finding.confidence) or finding in enforced or finding.code.startswith(POLICY_AREA))
-    )
-    return Decision(denied, warned, audited, unknown, at.mercy if enforced else Mercy.NONE)
+    }
+    denied: list[Finding] = []
+    warned: list[Finding] = []
+    enforced_any = False
+    for finding in findings:
+        enforced = (
+            modes.enforce.covers(finding.confidence)
+            and finding.identity not in before
+            and (not workload.is_template or finding.heals is Heals.OBJECT)
+        )
+        enforced_any = enforced_any or enforced
+        # what is told in the denial is not told again as a warning; what is spared the denial is told in any case, and
+        # so is a mistake in the policy itself
+        if enforced and at.mercy is Mercy.NONE:
+            denied.append(finding)
+        elif enforced or modes.warn.covers(finding.confidence) or finding.code.startswith(POLICY_AREA):
+            warned.append(finding)
+    mercy = at.mercy if enforced_any else Mercy.NONE
+    return Decision(tuple(denied), tuple(warned), audited, unknown, mercy)
+
+
+def _as_gated(findings: tuple[Finding, ...], *, gated: bool) -> tuple[Finding, ...]:
+    return tuple(map(_while_suspended, findings)) if gated else findings
 
 
 def _while_suspended(finding: Finding) -> Finding:

@@ -6,40 +6,43 @@ check can't hide the others' word, and what is out of sight lowers `certain` to 
 
 from __future__ import annotations
 
-import functools
+import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from webhook.checks.base import ImageSubject, WorkloadSubject
+from webhook.checks.lookup import not_judged
 from webhook.model.finding import Confidence
+from webhook.model.memo import remember
 from webhook.model.reference import InvalidReference, Reference, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from webhook.checks.base import Check
     from webhook.model.facts import Facts
     from webhook.model.finding import Finding
     from webhook.model.workload import Workload
 
+T = TypeVar("T")
+
 _INVALID_REFERENCE_AREA = "PULL1"
-_LONGEST_REMEMBERED = 512
 
 
+@remember(16_384)
 def read_reference(image: str) -> Reference | InvalidReference:
     """The reference, or why it is none, as a value."""
-    # what nobody would write is not remembered: a request can hold megabytes of it
-    return _remembered(image) if len(image) <= _LONGEST_REMEMBERED else _read(image)
-
-
-def _read(image: str) -> Reference | InvalidReference:
     try:
         return parse(image)
     except InvalidReference as invalid:
         return invalid.with_traceback(None)
 
 
-_remembered = functools.lru_cache(maxsize=16_384)(_read)
+def image_key(reference: Reference) -> str:
+    """An image as nodes tell of it: by its digest where it has one, else by the tag that is pulled."""
+    if reference.digest is not None:
+        return f"{reference.repository}@{reference.digest}"
+    return f"{reference.repository}:{reference.effective_tag}"
 
 
 def subjects(workload: Workload, facts: Facts) -> tuple[ImageSubject, ...]:
@@ -55,23 +58,52 @@ def subjects(workload: Workload, facts: Facts) -> tuple[ImageSubject, ...]:
     )
 
 
-def evaluate(workload: Workload, facts: Facts, checks: Sequence[Check]) -> tuple[Finding, ...]:
-    """What the checks say about a workload: the surest first, then by container, then by code."""
+def evaluate(
+    workload: Workload, facts: Facts, checks: Sequence[Check], *, out_of_time: Callable[[], bool] = bool
+) -> tuple[Finding, ...]:
+    """What the checks say about a workload: the surest first, then by container, then by code.
+
+    A check that fails by its own mistake, and all that is left once it is `out_of_time`, becomes a finding of its own
+    (PULL903): the others' word holds.
+    """
     images = subjects(workload, facts)
     order = {subject.container.field: index for index, subject in enumerate(images)}
-    found = [finding for check in checks for finding in _run(check, workload, images, facts)]
+    found = list(_found(workload, images, facts, checks, out_of_time))
     return tuple(
         sorted(found, key=lambda finding: (-finding.confidence, order.get(finding.field, len(order)), finding.code))
     )
 
 
-def _run(check: Check, workload: Workload, images: tuple[ImageSubject, ...], facts: Facts) -> Iterator[Finding]:
-    if check.per_image is not None:
-        for subject in images:
-            for finding in check.per_image(subject):
+def _found(
+    workload: Workload,
+    images: tuple[ImageSubject, ...],
+    facts: Facts,
+    checks: Sequence[Check],
+    out_of_time: Callable[[], bool],
+) -> Iterator[Finding]:
+    for check in checks:
+        if check.per_workload is not None:
+            yield from _guarded(check, check.per_workload, WorkloadSubject(workload, images, facts), workload.pod_path)
+    # image by image, not check by check: where time runs out, what was judged was judged whole
+    per_image = [(check, check.per_image) for check in checks if check.per_image is not None]
+    for subject in images:
+        if out_of_time():
+            yield not_judged.finding(f"time ran out before {subject.container.field} was judged", workload.pod_path)
+            return
+        for check, run in per_image:
+            for finding in _guarded(check, run, subject, subject.container.field):
                 yield _lowered(finding, subject)
-    elif check.per_workload is not None:
-        yield from check.per_workload(WorkloadSubject(workload, images, facts))
+
+
+def _guarded(check: Check, run: Callable[[T], Iterable[Finding]], subject: T, field: str) -> tuple[Finding, ...]:
+    """The findings of one check about one subject; its own mistake is a finding that says where."""
+    try:
+        return tuple(run(subject))
+    except Exception as mistake:  # noqa: BLE001 - whatever it is, it must not silence the other checks
+        at = traceback.extract_tb(mistake.__traceback__)[-1]
+        # its text may hold anything that is in the object, or in a Secret
+        evidence = (f"{type(mistake).__name__} at {at.name}:{at.lineno}",)
+        return (not_judged.finding(f"check {check.code} failed", field, evidence),)
 
 
 def _lowered(finding: Finding, subject: ImageSubject) -> Finding:
@@ -80,7 +112,9 @@ def _lowered(finding: Finding, subject: ImageSubject) -> Finding:
         return finding
     if subject.container.pull_policy == "Never":
         why = "imagePullPolicy is Never: a node that holds the image does not pull it"
-    elif isinstance(subject.reference, Reference) and (at := subject.facts.image_evidence(str(subject.reference))):
+    elif isinstance(subject.reference, Reference) and (
+        at := subject.facts.image_evidence(image_key(subject.reference))
+    ):
         why = f"the image is present on {at}"
     else:
         return finding

@@ -21,16 +21,18 @@ DENIAL_LENGTH = 16_384
 ANNOTATION_LENGTH = 4_096
 _ELLIPSIS = "…"
 _ENOUGH_OF_A_MESSAGE = 24
+_NAMES_LENGTH = 40
 
 
 def warnings(findings: Sequence[Finding]) -> tuple[str, ...]:
     """One line per finding, the same one about several containers once; at most `WARNING_COUNT` lines."""
-    merged: dict[tuple[str, str, str], list[str]] = {}
+    merged: dict[tuple[str, str, str], dict[str, None]] = {}
     for finding in findings:
-        containers = merged.setdefault((finding.code, finding.message, finding.fix), [])
-        if finding.container and finding.container not in containers:
-            containers.append(finding.container)
-    lines = [_warning(code, message, fix, containers) for (code, message, fix), containers in merged.items()]
+        containers = merged.setdefault((finding.code, finding.message, finding.fix), {})
+        if finding.container:
+            containers[finding.container] = None
+    told = (_warning(code, message, fix, list(containers)) for (code, message, fix), containers in merged.items())
+    lines = list(dict.fromkeys(told))  # two that differ in what was cut off are one
     if len(lines) > WARNING_COUNT:
         left = len(lines) - WARNING_COUNT + 1
         lines[WARNING_COUNT - 1 :] = [f"pullproof: and {left} more; run `pullproof check` on the manifest to see all"]
@@ -38,7 +40,7 @@ def warnings(findings: Sequence[Finding]) -> tuple[str, ...]:
 
 
 def _warning(code: str, message: str, fix: str, containers: list[str]) -> str:
-    head = printable(f"pullproof {code} {', '.join(containers)}: " if containers else f"pullproof {code}: ")
+    head = f"pullproof {code} {_names(containers)}: " if containers else f"pullproof {code}: "
     message, fix = printable(message), printable(fix)
     full = f"{head}{message}; {fix}" if fix else f"{head}{message}"
     if len(full) <= WARNING_LENGTH:
@@ -51,6 +53,15 @@ def _warning(code: str, message: str, fix: str, containers: list[str]) -> str:
         return head + fix
     pointer = f"; see `pullproof explain {code}`"
     return _cut(head + message, WARNING_LENGTH - len(pointer)) + pointer
+
+
+def _names(containers: list[str]) -> str:
+    """As many names as leave room for what to type."""
+    listed = printable(", ".join(containers))
+    if len(listed) <= _NAMES_LENGTH:
+        return listed
+    first = printable(containers[0], _NAMES_LENGTH)
+    return first if len(containers) == 1 else f"{first} and {len(containers) - 1} more"
 
 
 def denial(findings: Sequence[Finding], retry: str | None = None) -> str:

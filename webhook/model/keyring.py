@@ -22,13 +22,13 @@ pkg/kubelet/images/image_manager.go (what is looked up), pkg/kubelet/kuberuntime
 from __future__ import annotations
 
 import enum
-import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from webhook.model import hostkey
 from webhook.model.dockerconfig import DATA_KEYS, DOCKER_CFG, DOCKER_CONFIG_JSON
+from webhook.model.memo import remember
 from webhook.model.text import printable
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _order(match: Match) -> str:
     return match.entry.pattern or ""
 
 
-@functools.lru_cache(maxsize=2048)
+@remember(2048)
 def _locate(repository: str) -> Location | None:
     return hostkey.locate(repository)
 

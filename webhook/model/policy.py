@@ -18,6 +18,7 @@ PREFIX: Final = "pullproof.dev/"
 MODES: Final = ("enforce", "warn", "audit")
 INJECT_OS: Final = "inject-os"
 LEVELS: Final[Mapping[str, Level]] = {level.word: level for level in reversed(Level)}
+_KEYS: Final = tuple(PREFIX + name for name in (*MODES, INJECT_OS))
 SWITCH: Final[Mapping[str, bool]] = {"enabled": True, "disabled": False}
 
 
@@ -33,12 +34,12 @@ class Modes:
 
 @dataclass(frozen=True, slots=True)
 class LabelError:
-    """A label whose value is none of `allowed`; `used` is what holds instead."""
+    """A label whose value is none of `allowed`, where `used` holds instead; or whose key is none (`used` is None)."""
 
     key: str
     value: str
     allowed: tuple[str, ...]
-    used: str
+    used: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,9 @@ def of_labels(labels: Mapping[str, str], cluster: ClusterPolicy) -> Policy:
         levels[mode] = fallback if text is None or text not in LEVELS else min(LEVELS[text], lowest)
         if text is not None and text not in LEVELS:
             errors.append(LabelError(PREFIX + mode, text, tuple(LEVELS), fallback.word))
+    names = tuple(key.removeprefix(PREFIX) for key in _KEYS)
+    strangers = (key for key in labels if key.startswith(PREFIX) and key not in _KEYS)
+    errors.extend(LabelError(key, labels[key], names, None) for key in strangers)
     inject_os = cluster.default.inject_os
     text = labels.get(PREFIX + INJECT_OS)
     if text is not None and text not in SWITCH:

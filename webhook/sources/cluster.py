@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,17 +19,18 @@ from webhook.model.policy import PREFIX, of_labels, of_unread_namespace
 from webhook.sources.connection import collection_path, object_path
 from webhook.sources.errors import ApiError
 from webhook.sources.evidence import EvidenceIndex, Places, SecretHosts
+from webhook.sources.listing import list_all
 from webhook.sources.live import LiveReads, read_live
 from webhook.sources.reflector import Reflector
 from webhook.sources.shared import Shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from webhook.model.dockerconfig import AuthEntry, PullSecret
     from webhook.model.facts import Fact, PullSecretList
     from webhook.model.node import NodeFacts, RuntimeClassScheduling
-    from webhook.model.policy import ClusterPolicy
+    from webhook.model.policy import ClusterPolicy, Policy
     from webhook.model.workload import Workload
     from webhook.sources.cache import Key
     from webhook.sources.connection import Connection
@@ -46,6 +48,7 @@ _OWNERS: Final = {
 }
 
 
+_MOST_SECRETS: Final = 32  # that are looked at for one workload; each may cost a live read
 _SHARED_ENTRIES: Final = 8192
 _SHARED_IMAGES: Final = 32768
 
@@ -132,8 +135,7 @@ class LiveCluster:
         `stored` is as in `list_pull_secrets`: False for a manifest that the API server has not seen.
         """
         deadline = time.monotonic() + seconds
-        labels = self._labels(workload.namespace, seconds)
-        resolved = of_labels(labels.value, policy) if isinstance(labels, Known) else of_unread_namespace(policy)
+        labels, resolved = self.policy(workload.namespace, policy, seconds=seconds)
         return Facts(
             policy=resolved,
             namespace_labels=labels,
@@ -141,11 +143,24 @@ class LiveCluster:
             nodes=self._known_nodes(),
             runtime_class=self._runtime_class(workload, deadline, stored=stored),
             now=int(self._clock()),
-            host_evidence=self._hosts.why_host,
+            host_evidence=lambda host: self._host_evidence(host, workload.namespace),
             image_evidence=self._images.why,
             secret_namespaces=self._secret_places.of,
             secrets_for_host=self._secret_hosts.near,
         )
+
+    def policy(
+        self, namespace: str, policy: ClusterPolicy, *, seconds: float
+    ) -> tuple[Fact[Mapping[str, str]], Policy]:
+        """The labels of a namespace that pullproof reads, and what holds there."""
+        labels = self._labels(namespace, seconds)
+        return labels, of_labels(labels.value, policy) if isinstance(labels, Known) else of_unread_namespace(policy)
+
+    def _host_evidence(self, host: str, namespace: str) -> str | None:
+        if (on_a_node := self._hosts.why(host)) is not None:
+            return on_a_node
+        place = self._secret_hosts.of_namespace(host, namespace)
+        return None if place is None else f"pull secret {place.namespace}/{place.name}"
 
     def _labels(self, namespace: str, seconds: float) -> Fact[Mapping[str, str]]:
         known = self._namespaces.cache.get("", namespace)
@@ -163,7 +178,16 @@ class LiveCluster:
             return Unknown("reading Secrets is turned off (--secrets=off)")
         namespace = workload.namespace
         listed = self._account(namespace, workload.service_account, deadline)
-        return list_pull_secrets(workload, listed, lambda name: self._secret(namespace, name, deadline), stored=stored)
+        looked_up: dict[str, Fact[PullSecret | None]] = {}
+
+        def find(name: str) -> Fact[PullSecret | None]:
+            if name not in looked_up:
+                if len(looked_up) >= _MOST_SECRETS:
+                    return Unknown(f"more than {_MOST_SECRETS} pull secrets are listed")
+                looked_up[name] = self._secret(namespace, name, deadline)
+            return looked_up[name]
+
+        return list_pull_secrets(workload, listed, find, stored=stored)
 
     def _account(self, namespace: str, name: str, deadline: float) -> Fact[tuple[str, ...] | None]:
         known = self._accounts.cache.get(namespace, name)
@@ -231,7 +255,6 @@ class LiveCluster:
     def _secret_changed(self, key: Key, old: PullSecret | None, new: PullSecret | None) -> None:
         self._secret_places.change(key.name, key.namespace, there=new is not None)
         before, after = secret_hosts(old), secret_hosts(new)
-        self._hosts.change(f"pull secret {key.namespace}/{key.name}", before, after)
         self._secret_hosts.change(SecretPlace(key.namespace, key.name), before, after)
 
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
@@ -257,23 +280,29 @@ class LiveCluster:
         resource = {"Deployment": "replicasets"}.get(workload.kind, "controllerrevisions")
         if workload.kind not in {"Deployment", "StatefulSet", "DaemonSet"}:
             return False
-        selector = (obj.get("spec") or {}).get("selector")
-        labels = selector.get("matchLabels") if isinstance(selector, dict) else None
-        if not isinstance(labels, dict) or not labels:
+        uid = (obj.get("metadata") or {}).get("uid")
+        selector = label_selector((obj.get("spec") or {}).get("selector"))
+        if uid is None or not selector:
             return False
         path = collection_path("apps", "v1", resource, namespace=workload.namespace)
-        query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items()), "limit": "100"}
         try:
-            found = self._connection.get_json(path, query, timeout_seconds=seconds)
+            revisions = list_all(self._connection, path, query={"labelSelector": selector}, timeout_seconds=seconds)
+            return any(_template_spec(item) == workload.spec for item in revisions if _owned_by(item, uid))
         except ApiError:
             return False
-        items = found.get("items")
-        uid = (obj.get("metadata") or {}).get("uid")
-        return any(
-            _template_spec(item) == workload.spec
-            for item in (items if isinstance(items, list) else ())
-            if isinstance(item, dict) and uid is not None and _owned_by(item, uid)
-        )
+
+
+def label_selector(selector: object) -> str:
+    """A LabelSelector as a query has it (`app=shop,tier in (a,b),!legacy`); empty for one that can't be read."""
+    if not isinstance(selector, Mapping):
+        return ""
+    labels, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or ()
+    parts = [f"{key}={value}" for key, value in labels.items()] if isinstance(labels, Mapping) else []
+    for one in expressions if isinstance(expressions, list) else ():
+        key, values = one.get("key"), ",".join(map(str, one.get("values") or ()))
+        form = {"In": "{} in ({})", "NotIn": "{} notin ({})", "Exists": "{}", "DoesNotExist": "!{}"}
+        parts.append(form.get(str(one.get("operator")), "").format(key, values))
+    return ",".join(part for part in parts if part)
 
 
 def policy_labels(namespace: Mapping[str, Any]) -> dict[str, str]:

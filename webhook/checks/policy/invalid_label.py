@@ -3,8 +3,8 @@
 What it does
 ------------
 Reads the labels that set the modes (`pullproof.dev/enforce`, `warn`, `audit`: off, certain, likely or advisory) and
-`pullproof.dev/inject-os` (enabled or disabled), and tells of any other value: on the write of the namespace, and on
-each workload there.
+`pullproof.dev/inject-os` (enabled or disabled), and tells of any other value and of any other name below
+`pullproof.dev/`: on the write of the namespace, and on each workload there.
 
 Why the pull fails
 ------------------
@@ -46,7 +46,9 @@ def finding(error: LabelError) -> Finding:
         confidence=CHECK.confidence,
         heals=CHECK.heals,
         field=f"metadata.labels[{error.key}]",
-        message=f"label {error.key}={printable(error.value, 24)} means nothing, {error.used} holds",
+        message=f"label {printable(error.key, 40)} is none of pullproof's"
+        if error.used is None
+        else f"label {error.key}={printable(error.value, 24)} means nothing, {error.used} holds",
         fix=f"use {'|'.join(error.allowed)}",
     )
 

@@ -8,15 +8,15 @@ how sure a finding may be.
 from __future__ import annotations
 
 import enum
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from webhook.catalogue.registries import host_name, lookup, retired_of
 from webhook.model.facts import Known, Unknown
 from webhook.model.finding import Confidence
+from webhook.model.memo import remember
 from webhook.model.pulltrace import rows
-from webhook.model.reference import Reference
+from webhook.model.reference import DEFAULT_DOMAIN, Reference
 from webhook.model.text import printable
 
 if TYPE_CHECKING:
@@ -91,27 +91,33 @@ def look(subject: ImageSubject) -> Look | None:
     reference, listed = subject.reference, subject.facts.pull_secrets
     if not isinstance(reference, Reference) or isinstance(listed, Unknown):
         return None
-    pull_secrets = listed.value
+    return listed.value.remembered("look", subject.container.image, lambda: _look(reference, listed.value))
+
+
+def _look(reference: Reference, listed: PullSecretList) -> Look:
     return Look(
         reference=reference,
-        listed=pull_secrets,
-        found=pull_secrets.look_up(reference.repository),
+        listed=listed,
+        found=listed.look_up(reference.repository),
         need=need(reference),
-        unread=any(isinstance(ref.secret, Unknown) for ref in pull_secrets.refs),
+        unread=any(isinstance(ref.secret, Unknown) for ref in listed.refs),
     )
 
 
 def need(reference: Reference) -> Need:
     """Whether a pull of that image needs a credential, as far as its name tells."""
-    return _need(reference.domain or reference.host, reference.path.startswith(_OFFICIAL))
+    domain = reference.domain or reference.host
+    if domain == DEFAULT_DOMAIN and reference.path.startswith(_OFFICIAL):
+        return Need.NEVER
+    return _need(domain)
 
 
-@functools.lru_cache(maxsize=4096)
-def _need(domain: str, official: bool) -> Need:  # noqa: FBT001 - the key of the cache
+@remember(4096)
+def _need(domain: str) -> Need:
     registry = lookup(domain)
     if registry is None or retired_of(host_name(domain)) is not None:  # a dead host is another check's matter
         return Need.MAYBE
-    if registry.anonymous_pull == "always" or (registry.id == "docker-hub" and official):
+    if registry.anonymous_pull == "always":
         return Need.NEVER
     if registry.always_needs_credential or registry.id == ACR:
         return Need.ALWAYS
