@@ -9,12 +9,14 @@ Must not: look at resources, topology or volumes (they never depend on the OS), 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from webhook.model.facts import NOT_LOOKED, Known, Unknown
+from webhook.model.memo import LONGEST
 from webhook.model.node import (
     ARCH_LABEL,
     BETA_ARCH_LABEL,
@@ -192,6 +194,8 @@ def _windows_options(spec: Json) -> Iterable[tuple[str, Json]]:
     for key in ("initContainers", "containers", "ephemeralContainers"):
         holders += read_list(spec, key, "", lambda item, at: (item, at))
     for holder, at in holders:
+        if holder.get("securityContext") is None:
+            continue
         context = read_map(holder, "securityContext", at)
         options = read_map(context, "windowsOptions", join(at, "securityContext"))
         if options:
@@ -383,12 +387,22 @@ _ANYWHERE: Final = frozenset(Place(os) for os in SYSTEMS)
 def _by_spec(placement: Placement) -> tuple[frozenset[Place], dict[str, Constraint]]:
     if not placement.selector and placement.terms is None:
         return _ANYWHERE, {}
+    rules = Placement(placement.selector, placement.terms, (), placement.node_name)
+    # the workloads of a cluster name few different rules; a request may hold megabytes of them
+    short = placement.terms is None and sum(len(key) + len(value) for key, value, _ in placement.selector) <= LONGEST
+    return _by_rules(rules) if short else _by_any_rules(rules)
+
+
+def _by_any_rules(placement: Placement) -> tuple[frozenset[Place], dict[str, Constraint]]:
     selector = tuple(Requirement(key, "In", (value,)) for key, value, _ in placement.selector)
     grid = _grid([*selector, *(one for term in placement.terms or () for one in term.expressions)])
     places = _possible(grid, selector, placement.terms, placement.node_name)
     systems = {place.os for place in places}
     excluded = {os: _excluder(os, grid, placement) for os in SYSTEMS if os not in systems}
     return places, excluded
+
+
+_by_rules: Final = functools.lru_cache(maxsize=1024)(_by_any_rules)
 
 
 @dataclass(frozen=True, slots=True)
