@@ -2,7 +2,8 @@
 
 What it does
 ------------
-Compares `spec.os.name` with the nodes that the selectors leave.
+Compares `spec.os.name` with the nodes that the selectors leave. Where it says nothing, `windowsOptions` in a security
+context are taken as a hint that Windows is meant.
 
 Why the pull fails
 ------------------
@@ -22,7 +23,7 @@ Fix
 Limits
 ------
 `certain` where the two contradict each other. Without a selector it is at most `likely`, and nothing is said of `linux`
-where no Windows node would take the pod.
+where no Windows node would take the pod. `windowsOptions` alone are `advisory`: Linux ignores them.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from webhook.checks.base import Check
 from webhook.checks.platform import _kubelet, _view
 from webhook.model.finding import Confidence, Heals
 from webhook.model.landing import SYSTEMS
+from webhook.model.platform import WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +45,20 @@ if TYPE_CHECKING:
 
 def _run(subject: WorkloadSubject) -> Iterator[Finding]:
     seen = _view.view(subject.workload, subject.facts)
-    if seen is None or seen.declared.os_name not in SYSTEMS:
+    if seen is None:
         return
     wanted = seen.declared.os_name
+    if not wanted and seen.declared.windows_options and not seen.images and seen.runs == set(SYSTEMS):
+        yield _view.about_pod(
+            CHECK,
+            _view.path(subject.workload, seen.declared.windows_options),
+            message="windowsOptions selects nothing",
+            fix=_view.selector(WINDOWS),
+            confidence=Confidence.ADVISORY,
+            heals=Heals.POD_MUTATION,
+        )
+    if wanted not in SYSTEMS:
+        return
     (other,) = set(SYSTEMS) - {wanted}
     own = _view.Mend(_view.path(subject.workload, "os.name"), "", f"write `os: {{name: {other}}}`", other)
     yield from _kubelet.findings(CHECK, subject, seen, wanted, said=f"spec.os.name {wanted}", own=own)
