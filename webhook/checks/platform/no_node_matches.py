@@ -74,6 +74,7 @@ def _run(subject: WorkloadSubject) -> Iterator[Finding]:
 def _never(workload: Workload, seen: View) -> Finding:
     """No node with ordinary labels could ever match."""
     constraint = seen.landing.excluded[SYSTEMS[0]]
+    told = tuple(dict.fromkeys(one.text for one in seen.landing.excluded.values()))
     field, fix, right = _view.path(workload, constraint.field), "write labels that nodes have", None
     for key, value in (workload.spec.get("nodeSelector") or {}).items():
         if constraint.field == f"nodeSelector[{key!r}]" and (right := _spelling(key, value)):
@@ -82,13 +83,19 @@ def _never(workload: Workload, seen: View) -> Finding:
     return _view.about_pod(
         CHECK,
         field,
-        message=f"no node can match {constraint.text}",
+        message=_why_never(told),
         fix=fix,
         confidence=seen.limited(Confidence.LIKELY),
         heals=Heals.OBJECT,
         suggestion=right,
-        evidence=tuple(dict.fromkeys(one.text for one in seen.landing.excluded.values())),
+        evidence=told,
     )
+
+
+def _why_never(told: tuple[str, ...]) -> str:
+    if len(told) > 1:
+        return f"no node can match both {told[0]} and {told[1]}"
+    return told[0] if told[0].endswith("contradicts itself") else f"no node can match {told[0]}"
 
 
 def _spelling(key: str, value: str) -> str | None:
