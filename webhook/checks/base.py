@@ -42,9 +42,13 @@ class WorkloadSubject:
     facts: Facts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # one of a kind: compared by identity
 class Check:
-    """One check. Exactly one of `per_image` and `per_workload` is set; `confidence` is the highest it may yield."""
+    """One check. Exactly one of `per_image` and `per_workload` is set; `confidence` is the highest it may yield.
+
+    `only_if` spares work: where it gives None for an image, `per_image` would find nothing there. It is asked once for
+    all checks that name the same function, so a clean image costs a question per area and not one per check.
+    """
 
     code: str
     name: str
@@ -52,6 +56,7 @@ class Check:
     heals: Heals
     per_image: Callable[[ImageSubject], Iterable[Finding]] | None = None
     per_workload: Callable[[WorkloadSubject], Iterable[Finding]] | None = None
+    only_if: Callable[[ImageSubject], object] | None = None
 
     def __post_init__(self) -> None:
         if (self.per_image is None) == (self.per_workload is None):

@@ -6,9 +6,10 @@ check can't hide the others' word, and what is out of sight lowers `certain` to 
 
 from __future__ import annotations
 
+import functools
 import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from webhook.checks.base import ImageSubject, WorkloadSubject
 from webhook.checks.lookup import not_judged
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from webhook.model.workload import Workload
 
 T = TypeVar("T")
+_Condition: TypeAlias = "Callable[[ImageSubject], object]"
+_PerImage: TypeAlias = "tuple[Check, Callable[[ImageSubject], Iterable[Finding]]]"
 
 _INVALID_REFERENCE_AREA = "PULL1"
 
@@ -85,14 +88,36 @@ def _found(
         if check.per_workload is not None:
             yield from _guarded(check, check.per_workload, WorkloadSubject(workload, images, facts), workload.pod_path)
     # image by image, not check by check: where time runs out, what was judged was judged whole
-    per_image = [(check, check.per_image) for check in checks if check.per_image is not None]
+    groups = _by_condition(tuple(checks))
     for subject in images:
         if out_of_time():
             yield not_judged.finding(f"time ran out before {subject.container.field} was judged", workload.pod_path)
             return
-        for check, run in per_image:
-            for finding in _guarded(check, run, subject, subject.container.field):
-                yield _lowered(finding, subject)
+        for only_if, group in groups:
+            if not _holds(only_if, subject):
+                continue
+            for check, run in group:
+                for finding in _guarded(check, run, subject, subject.container.field):
+                    yield _lowered(finding, subject)
+
+
+@functools.lru_cache(maxsize=8)
+def _by_condition(checks: tuple[Check, ...]) -> tuple[tuple[_Condition | None, tuple[_PerImage, ...]], ...]:
+    """The checks of images, those together that run under the same condition."""
+    groups: dict[_Condition | None, list[_PerImage]] = {}
+    for check in checks:
+        if check.per_image is not None:
+            groups.setdefault(check.only_if, []).append((check, check.per_image))
+    return tuple((only_if, tuple(group)) for only_if, group in groups.items())
+
+
+def _holds(only_if: _Condition | None, subject: ImageSubject) -> bool:
+    if only_if is None:
+        return True
+    try:
+        return only_if(subject) is not None
+    except Exception:  # noqa: BLE001 - the checks meet the same mistake, and each tells of it
+        return True
 
 
 def _guarded(check: Check, run: Callable[[T], Iterable[Finding]], subject: T, field: str) -> tuple[Finding, ...]:

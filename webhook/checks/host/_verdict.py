@@ -18,16 +18,21 @@ _ROOM_FOR_A_FIX: Final = 60
 """A longer one pushes the message out of a warning line: then the host says enough, the suggestion holds the whole."""
 
 
-def findings(check: Check, subject: ImageSubject, kind: Kind) -> Iterator[Finding]:
-    """The finding of `check` about an image, if the catalogue's verdict on it is of that kind."""
+def verdict_on(subject: ImageSubject) -> Verdict | None:
+    """The catalogue's verdict on an image's repository."""
     reference = subject.reference
     if not isinstance(reference, Reference):
-        return
+        return None
     domain, path = reference.domain, reference.path
     if not domain:  # a host with an underscore counts as part of the path
         domain, _, path = path.partition("/")
-    verdict = assess(domain, path, subject.facts.host_evidence)
-    if verdict is None or verdict.kind is not kind:
+    return assess(domain, path, subject.facts.host_evidence)
+
+
+def findings(check: Check, subject: ImageSubject, kind: Kind) -> Iterator[Finding]:
+    """The finding of `check` about an image, if the catalogue's verdict on it is of that kind."""
+    reference, verdict = subject.reference, verdict_on(subject)
+    if not isinstance(reference, Reference) or verdict is None or verdict.kind is not kind:
         return
     suggestion = None if verdict.right is None else verdict.right + _version(reference)
     yield check.found(

@@ -47,4 +47,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _verdict.findings(CHECK, subject, Kind.SUFFIX)
 
 
-CHECK = Check("PULL202", "registry-host-suffix", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check(
+    "PULL202", "registry-host-suffix", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_verdict.verdict_on
+)

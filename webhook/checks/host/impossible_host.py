@@ -47,4 +47,11 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _verdict.findings(CHECK, subject, Kind.IMPOSSIBLE)
 
 
-CHECK = Check("PULL205", "registry-impossible-account-or-region", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check(
+    "PULL205",
+    "registry-impossible-account-or-region",
+    Confidence.CERTAIN,
+    Heals.OBJECT,
+    per_image=_run,
+    only_if=_verdict.verdict_on,
+)

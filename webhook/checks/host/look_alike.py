@@ -44,4 +44,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _verdict.findings(CHECK, subject, Kind.LOOK_ALIKE)
 
 
-CHECK = Check("PULL208", "registry-look-alike", Confidence.LIKELY, Heals.OBJECT, per_image=_run)
+CHECK = Check(
+    "PULL208", "registry-look-alike", Confidence.LIKELY, Heals.OBJECT, per_image=_run, only_if=_verdict.verdict_on
+)

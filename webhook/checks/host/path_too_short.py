@@ -45,4 +45,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _verdict.findings(CHECK, subject, Kind.SHORT_PATH)
 
 
-CHECK = Check("PULL207", "registry-path-too-short", Confidence.LIKELY, Heals.OBJECT, per_image=_run)
+CHECK = Check(
+    "PULL207", "registry-path-too-short", Confidence.LIKELY, Heals.OBJECT, per_image=_run, only_if=_verdict.verdict_on
+)

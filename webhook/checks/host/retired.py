@@ -46,4 +46,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _verdict.findings(CHECK, subject, Kind.RETIRED)
 
 
-CHECK = Check("PULL206", "registry-retired", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check(
+    "PULL206", "registry-retired", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_verdict.verdict_on
+)

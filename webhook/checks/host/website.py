@@ -45,4 +45,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _verdict.findings(CHECK, subject, Kind.WEBSITE)
 
 
-CHECK = Check("PULL203", "website-not-registry", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check(
+    "PULL203", "website-not-registry", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_verdict.verdict_on
+)

@@ -44,4 +44,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _verdict.findings(CHECK, subject, Kind.ENDPOINT)
 
 
-CHECK = Check("PULL204", "registry-wrong-endpoint", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check(
+    "PULL204", "registry-wrong-endpoint", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_verdict.verdict_on
+)

@@ -178,6 +178,12 @@ def judged(subject: ImageSubject) -> tuple[View, ImageSystems] | None:
     return seen, image
 
 
+def mixed(subject: ImageSubject) -> View | None:
+    """The view, where two images of the workload have no system in common."""
+    seen = view(subject.workload, subject.facts)
+    return seen if seen is not None and seen.mixed is not Confidence.UNKNOWN else None
+
+
 def strays(seen: View, image: ImageSystems) -> str | None:
     """The system on which the pod may land and the image does not run, where it may also land on its own."""
     if not seen.runs & image.systems:

@@ -105,4 +105,6 @@ def _takes(index: ImageIndex, os: str, arch: str) -> bool:
     return may_pull(Platform(os, arch), index) or arch in _built(index, frozenset({os}))
 
 
-CHECK = Check("PULL408", "architecture-mismatch", Confidence.CERTAIN, Heals.REGISTRY, per_image=_run)
+CHECK = Check(
+    "PULL408", "architecture-mismatch", Confidence.CERTAIN, Heals.REGISTRY, per_image=_run, only_if=_view.judged
+)

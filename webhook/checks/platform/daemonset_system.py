@@ -73,4 +73,4 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     )
 
 
-CHECK = Check("PULL410", "daemonset-system", Confidence.LIKELY, Heals.OBJECT, per_image=_run)
+CHECK = Check("PULL410", "daemonset-system", Confidence.LIKELY, Heals.OBJECT, per_image=_run, only_if=_view.judged)

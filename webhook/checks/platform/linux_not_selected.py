@@ -66,4 +66,4 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     )
 
 
-CHECK = Check("PULL403", "linux-not-selected", Confidence.LIKELY, Heals.CLUSTER, per_image=_run)
+CHECK = Check("PULL403", "linux-not-selected", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_view.judged)

@@ -74,4 +74,4 @@ def _pair(workload: Workload, seen: View) -> tuple[Container, Container]:
     raise AssertionError("images are mixed only where two share no system")
 
 
-CHECK = Check("PULL406", "mixed-systems", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check("PULL406", "mixed-systems", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_view.mixed)

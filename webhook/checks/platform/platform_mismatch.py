@@ -82,4 +82,4 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     yield replace(found, field=mend.field)
 
 
-CHECK = Check("PULL401", "platform-mismatch", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check("PULL401", "platform-mismatch", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_view.judged)

@@ -121,4 +121,6 @@ def _fix(subject: ImageSubject, own: list[str], host: str) -> str:
     return f"use its {name} tag" if name else f"use an image built for {host}"
 
 
-CHECK = Check("PULL409", "windows-build-mismatch", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check(
+    "PULL409", "windows-build-mismatch", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_view.judged
+)

@@ -75,4 +75,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     )
 
 
-CHECK = Check("PULL402", "windows-not-selected", Confidence.LIKELY, Heals.POD_MUTATION, per_image=_run)
+CHECK = Check(
+    "PULL402", "windows-not-selected", Confidence.LIKELY, Heals.POD_MUTATION, per_image=_run, only_if=_view.judged
+)

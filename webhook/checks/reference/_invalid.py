@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 _WORTH_WRITING_OUT: Final = 80
 
 
+def reason(subject: ImageSubject) -> InvalidReference | None:
+    """Why the image's text is no reference, or None where it is one."""
+    return subject.reference if isinstance(subject.reference, InvalidReference) else None
+
+
 def findings(check: Check, subject: ImageSubject, faults: frozenset[Fault]) -> Iterator[Finding]:
     """The finding of `check` where the image's text is no reference because of one of `faults`."""
-    invalid = subject.reference
-    if isinstance(invalid, InvalidReference) and invalid.fault in faults:
+    invalid = reason(subject)
+    if invalid is not None and invalid.fault in faults:
         suggestion = invalid.suggestion
         yield check.found(
             subject,

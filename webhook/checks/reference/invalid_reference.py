@@ -50,4 +50,4 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _invalid.findings(CHECK, subject, _FAULTS)
 
 
-CHECK = Check("PULL101", "invalid-reference", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check("PULL101", "invalid-reference", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_invalid.reason)

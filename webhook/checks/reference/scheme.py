@@ -45,4 +45,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _invalid.findings(CHECK, subject, _FAULTS)
 
 
-CHECK = Check("PULL102", "scheme-in-reference", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check(
+    "PULL102", "scheme-in-reference", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_invalid.reason
+)

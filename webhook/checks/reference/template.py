@@ -45,4 +45,4 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _invalid.findings(CHECK, subject, _FAULTS)
 
 
-CHECK = Check("PULL103", "unfilled-template", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check("PULL103", "unfilled-template", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_invalid.reason)

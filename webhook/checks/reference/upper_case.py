@@ -44,4 +44,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _invalid.findings(CHECK, subject, _FAULTS)
 
 
-CHECK = Check("PULL104", "upper-case-in-reference", Confidence.CERTAIN, Heals.OBJECT, per_image=_run)
+CHECK = Check(
+    "PULL104", "upper-case-in-reference", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_invalid.reason
+)

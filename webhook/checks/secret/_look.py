@@ -94,6 +94,12 @@ def look(subject: ImageSubject) -> Look | None:
     return listed.value.remembered("look", subject.container.image, lambda: _look(reference, listed.value))
 
 
+def matched(subject: ImageSubject) -> Look | None:
+    """What the pull secrets are for an image, where a key of one covers it."""
+    seen = look(subject)
+    return seen if seen is not None and seen.found.matches else None
+
+
 def _look(reference: Reference, listed: PullSecretList) -> Look:
     return Look(
         reference=reference,

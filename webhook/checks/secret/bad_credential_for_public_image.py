@@ -60,4 +60,11 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     )
 
 
-CHECK = Check("PULL311", "bad-credential-for-public-image", Confidence.LIKELY, Heals.CLUSTER, per_image=_run)
+CHECK = Check(
+    "PULL311",
+    "bad-credential-for-public-image",
+    Confidence.LIKELY,
+    Heals.CLUSTER,
+    per_image=_run,
+    only_if=_look.matched,
+)

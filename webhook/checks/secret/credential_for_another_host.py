@@ -107,4 +107,6 @@ def _message(near: _near.Near, seen: Look) -> str:
     return f"pull secret {name}: {printable(near.trace.reason, _REASON)}"
 
 
-CHECK = Check("PULL305", "credential-for-another-host", Confidence.LIKELY, Heals.CLUSTER, per_image=_run)
+CHECK = Check(
+    "PULL305", "credential-for-another-host", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.look
+)

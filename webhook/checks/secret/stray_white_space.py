@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.checks.base import Check
-from webhook.checks.secret import _flaw
+from webhook.checks.secret import _flaw, _look
 from webhook.model.finding import Confidence, Heals
 
 if TYPE_CHECKING:
@@ -45,4 +45,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _flaw.findings(CHECK, subject, _KINDS)
 
 
-CHECK = Check("PULL312", "white-space-in-credential", Confidence.LIKELY, Heals.CLUSTER, per_image=_run)
+CHECK = Check(
+    "PULL312", "white-space-in-credential", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.matched
+)

@@ -34,7 +34,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webhook.checks.base import Check
-from webhook.checks.secret import _flaw
+from webhook.checks.secret import _flaw, _look
 from webhook.model.finding import Confidence, Heals
 
 if TYPE_CHECKING:
@@ -50,4 +50,6 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _flaw.findings(CHECK, subject, _KINDS)
 
 
-CHECK = Check("PULL309", "user-name-cannot-work", Confidence.LIKELY, Heals.CLUSTER, per_image=_run)
+CHECK = Check(
+    "PULL309", "user-name-cannot-work", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.matched
+)
