@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "inspect": "show how image references are read",
     "explain": "show what a check does",
     "diagnose": "say why pods wait for their images",
+    "scan": "judge a whole cluster",
     "serve": "run the admission webhook",
     "controller": "run the elected process that keeps certificates",
     "certs": "show the webhook's certificates, or ask for new ones",
@@ -38,7 +39,9 @@ def main() -> None:
         code = BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 the last resort: whatever it is, a user gets one line
         code = _told(error)
-    if code in {INTERRUPTED, BROKEN_PIPE}:
+    try:
+        sys.stdout.flush()
+    except OSError:
         # what is still buffered has nowhere to go, and the interpreter would complain about it on its way out
         os._exit(code)
     sys.exit(code)
