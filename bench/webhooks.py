@@ -60,7 +60,7 @@ BARS = {
 
 
 def pod(number: int) -> dict[str, Any]:
-    images = ("contoso.azurecr.io/shop:1.4.2", "registry.k8s.io/e2e-test-images/agnhost:2.53", "nginx:1.27.1")
+    images = ("quay.io/prometheus/node-exporter:v1.8.2", "registry.k8s.io/e2e-test-images/agnhost:2.53", "nginx:1.27.1")
     return {
         "apiVersion": "v1",
         "kind": "Pod",

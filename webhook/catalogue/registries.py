@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import orjson
 
+from webhook.model.memo import remember
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -161,6 +163,7 @@ class Catalogue:
     retired_paths: Mapping[str, tuple[tuple[Registry, RetiredPath], ...]]
 
 
+@remember(8192)
 def lookup(host: str) -> Registry | None:
     """The registry that serves `host` (with or without port, any case), or once served it; None when none is known.
 

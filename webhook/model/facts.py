@@ -88,11 +88,11 @@ class PullSecretList:
     def remembered(self, what: str, of: str, make: Callable[[], T]) -> T:
         """What `make` makes of this list and `of`, made once: every check of pull secrets asks the same."""
         key = (what, of)
-        if key not in self._remembered:
+        found: T | None = self._remembered.get(key)
+        if found is None:
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
-            self._remembered[key] = make()
-        found: T = self._remembered[key]
+            found = self._remembered[key] = make()
         return found
 
 

@@ -100,6 +100,12 @@ def matched(subject: ImageSubject) -> Look | None:
     return seen if seen is not None and seen.found.matches else None
 
 
+def uncovered(subject: ImageSubject) -> Look | None:
+    """What the pull secrets are for an image that may need one, where it is known that none covers it."""
+    seen = look(subject)
+    return seen if seen is not None and seen.need is not Need.NEVER and seen.uncovered else None
+
+
 def _look(reference: Reference, listed: PullSecretList) -> Look:
     return Look(
         reference=reference,

@@ -70,5 +70,10 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
 
 
 CHECK = Check(
-    "PULL306", "service-account-secrets-hidden", Confidence.LIKELY, Heals.OBJECT, per_image=_run, only_if=_look.look
+    "PULL306",
+    "service-account-secrets-hidden",
+    Confidence.LIKELY,
+    Heals.OBJECT,
+    per_image=_run,
+    only_if=_look.uncovered,
 )

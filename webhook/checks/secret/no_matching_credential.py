@@ -108,4 +108,6 @@ def _identity(subject: ImageSubject, seen: Look) -> Iterator[str]:
     yield from (f"what must be true then: {text}" for text in words)
 
 
-CHECK = Check("PULL304", "no-matching-credential", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.look)
+CHECK = Check(
+    "PULL304", "no-matching-credential", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.uncovered
+)
