@@ -104,6 +104,7 @@ def _pull_secrets(files: tuple[str, ...]) -> PullSecretList:
 
 def _inspector(pull_secrets: PullSecretList | None) -> Callable[[str], Inspected]:
     """Reads one reference after the other; made once, since what it needs takes time to import."""
+    from webhook.catalogue.image_os import image_os
     from webhook.catalogue.registries import lookup
     from webhook.checks.index import all_checks
     from webhook.engine.evaluate import evaluate, read_reference
@@ -122,6 +123,7 @@ def _inspector(pull_secrets: PullSecretList | None) -> Callable[[str], Inspected
         reference = read_reference(image)
         registry = lookup(reference.domain or reference.host) if isinstance(reference, Reference) else None
         found = evaluate(workload, facts, checks)
-        return Inspected(image, reference, registry.id if registry else None, found, pull_secrets)
+        told = image_os(reference) if isinstance(reference, Reference) else None
+        return Inspected(image, reference, registry.id if registry else None, found, pull_secrets, told)
 
     return inspected

@@ -6,12 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from webhook.catalogue.image_systems import prose
+from webhook.model.finding import Confidence
 from webhook.model.reference import InvalidReference
 from webhook.model.text import printable
 from webhook.report import trace
 from webhook.report.text import columns
 
 if TYPE_CHECKING:
+    from webhook.catalogue.image_os import ImageOs
     from webhook.model.facts import PullSecretList
     from webhook.model.finding import Finding
     from webhook.model.reference import Reference
@@ -25,7 +28,8 @@ _LONGEST: Final = 400
 class Inspected:
     """`image` as given; `registry` is the catalogue's id of the service, or None; `findings` the surest first.
 
-    `pull_secrets` are those that were given to look the image up in, None where none were.
+    `pull_secrets` are those that were given to look the image up in, None where none were; `os` is the operating system
+    that its name tells, None where it is no reference.
     """
 
     image: str
@@ -33,6 +37,7 @@ class Inspected:
     registry: str | None
     findings: tuple[Finding, ...]
     pull_secrets: PullSecretList | None = None
+    os: ImageOs | None = None
 
 
 def json_line(result: Inspected) -> str:
@@ -55,10 +60,20 @@ def json_line(result: Inspected) -> str:
             "tag": reference.effective_tag,
             "digest": reference.digest,
         }
-    document |= {"registry": result.registry, "findings": [_finding(one) for one in result.findings]}
+    document |= {
+        "registry": result.registry,
+        "os": _os(result.os),
+        "findings": [_finding(one) for one in result.findings],
+    }
     if result.pull_secrets is not None and not isinstance(reference, InvalidReference):
         document |= trace.keys(reference, result.pull_secrets)
     return _encode(document)
+
+
+def _os(told: ImageOs | None) -> dict[str, Any]:
+    if told is None:
+        return {"value": None, "confidence": Confidence.UNKNOWN.word, "reason": "it is no reference"}
+    return {"value": told.value, "confidence": told.confidence.word, "reason": told.reason}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -91,6 +106,9 @@ def text(result: Inspected, style: Style) -> str:
             parts.append(f"digest {reference.digest}")
         parts.append(f"registry {result.registry}" if result.registry else "no known registry")
         lines.append("  " + ", ".join(parts))
+        if result.os is not None and result.os.value is not None:
+            sure = "likely" if result.os.confidence >= Confidence.LIKELY else "perhaps"
+            lines.append(f"  {sure} for {prose(result.os.value)}: {printable(result.os.reason)}")
         if result.pull_secrets is not None:
             lines += [f"  {line}" for line in trace.text(reference, result.pull_secrets)]
     for finding in result.findings:
