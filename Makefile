@@ -47,8 +47,26 @@ lock: install ## pin the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
+	echo pip | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 - -o requirements/image.txt
+
+# The base image's Python and machine; `WHEELS` is the folder that they go to.
+WHEELS ?= wheels
+WHEELS_PYTHON ?= 3.13
+WHEELS_MACHINE ?= $(shell uname -m)
+wheels: install ## what the image is made from, fetched by hash: wheels/ (WHEELS_PYTHON=3.11 for a base with that Python)
+	rm -rf $(WHEELS) && mkdir -p $(WHEELS)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: \
+	  --implementation cp --python-version $(WHEELS_PYTHON) --abi cp$(subst .,,$(WHEELS_PYTHON)) --abi abi3 --abi none \
+	  --platform manylinux_2_28_$(WHEELS_MACHINE) --platform manylinux_2_17_$(WHEELS_MACHINE) \
+	  -r requirements/run.txt -r requirements/image.txt -d $(WHEELS)
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w $(WHEELS) .
+
+IMAGE ?= registry.example.com/pullproof:0.1.0
+ENGINE ?= docker
+image: wheels ## the image, by ENGINE (docker, podman, buildah) under the name IMAGE
+	$(ENGINE) build -f Dockerfile -t $(IMAGE) .
 
 clean: ## remove what `make` made here (the cache of built programs stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo run test check bench bench-scale docs lock clean
+.PHONY: help install demo run test check bench bench-scale docs lock wheels image clean
