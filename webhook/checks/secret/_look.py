@@ -94,16 +94,19 @@ def look(subject: ImageSubject) -> Look | None:
     return listed.value.remembered("look", subject.container.image, lambda: _look(reference, listed.value))
 
 
-def matched(subject: ImageSubject) -> Look | None:
-    """What the pull secrets are for an image, where a key of one covers it."""
-    seen = look(subject)
-    return seen if seen is not None and seen.found.matches else None
+def relevant(subject: ImageSubject) -> Look | None:
+    """What the pull secrets are for an image, where anything can be said of it.
 
-
-def uncovered(subject: ImageSubject) -> Look | None:
-    """What the pull secrets are for an image that may need one, where it is known that none covers it."""
+    None for the common case, a public image and no pull secret, so that no check of this folder is run for it.
+    """
     seen = look(subject)
-    return seen if seen is not None and seen.need is not Need.NEVER and seen.uncovered else None
+    if seen is None or seen.found.matches:
+        return seen
+    if seen.need is Need.NEVER or not seen.uncovered:
+        return None
+    hidden = seen.listed.hidden
+    some = seen.listed.refs or (isinstance(hidden, Known) and hidden.value)
+    return seen if seen.need is Need.ALWAYS or some else None
 
 
 def _look(reference: Reference, listed: PullSecretList) -> Look:

@@ -75,5 +75,5 @@ CHECK = Check(
     Confidence.LIKELY,
     Heals.OBJECT,
     per_image=_run,
-    only_if=_look.uncovered,
+    only_if=_look.relevant,
 )

@@ -66,5 +66,5 @@ CHECK = Check(
     Confidence.LIKELY,
     Heals.CLUSTER,
     per_image=_run,
-    only_if=_look.matched,
+    only_if=_look.relevant,
 )

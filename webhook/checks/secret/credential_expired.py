@@ -47,4 +47,4 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _flaw.findings(CHECK, subject, _KINDS)
 
 
-CHECK = Check("PULL308", "credential-expired", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.matched)
+CHECK = Check("PULL308", "credential-expired", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.relevant)

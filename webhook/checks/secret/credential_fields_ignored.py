@@ -66,5 +66,5 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
 
 
 CHECK = Check(
-    "PULL307", "credential-fields-ignored", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.look
+    "PULL307", "credential-fields-ignored", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.relevant
 )

@@ -108,5 +108,5 @@ def _message(near: _near.Near, seen: Look) -> str:
 
 
 CHECK = Check(
-    "PULL305", "credential-for-another-host", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.uncovered
+    "PULL305", "credential-for-another-host", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.relevant
 )

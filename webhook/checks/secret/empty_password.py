@@ -46,4 +46,4 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     return _flaw.findings(CHECK, subject, _KINDS)
 
 
-CHECK = Check("PULL310", "empty-password", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.matched)
+CHECK = Check("PULL310", "empty-password", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.relevant)

@@ -109,5 +109,5 @@ def _identity(subject: ImageSubject, seen: Look) -> Iterator[str]:
 
 
 CHECK = Check(
-    "PULL304", "no-matching-credential", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.uncovered
+    "PULL304", "no-matching-credential", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.relevant
 )

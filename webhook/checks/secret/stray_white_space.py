@@ -46,5 +46,5 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
 
 
 CHECK = Check(
-    "PULL312", "white-space-in-credential", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.matched
+    "PULL312", "white-space-in-credential", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.relevant
 )

@@ -51,5 +51,5 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
 
 
 CHECK = Check(
-    "PULL309", "user-name-cannot-work", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.matched
+    "PULL309", "user-name-cannot-work", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.relevant
 )
