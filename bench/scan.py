@@ -64,7 +64,7 @@ def template(number: int) -> dict[str, Any]:
         "metadata": {"labels": {"app": name}, "annotations": {"prometheus.io/scrape": "true"}},
         "spec": {
             "serviceAccountName": "default",
-            "imagePullSecrets": [{"name": "regcred" if number % 3 else f"missing-{number}"}],
+            "imagePullSecrets": [{"name": "pull-0" if number % 9 else f"missing-{number}"}],
             "containers": [
                 {
                     "name": "app",

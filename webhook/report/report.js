@@ -79,13 +79,13 @@ function drawFinding(one) {
   const object = one.object;
   const where = `${object.kind} ${object.namespace ? `${object.namespace}/` : ""}${object.name}` +
     (one.container ? `, container ${one.container}` : "");
-  const state = make("span", { class: "state" }, one.pods ? plural(one.pods, "pod") : "");
-  if (one.failingPods) state.append(make("span", { class: "tag certain" }, `${number(one.failingPods)} failing now`));
-  if (one.wouldBeDenied) state.append(make("span", { class: "tag likely" }, "would be denied"));
+  const now = make("span", { class: "state" }, one.pods ? plural(one.pods, "pod") : "");
+  if (one.failingPods) now.append(make("span", { class: "tag certain" }, `${number(one.failingPods)} failing now`));
+  if (one.wouldBeDenied) now.append(make("span", { class: "tag likely" }, "would be denied"));
   const head = make("button", { type: "button", class: "head", "aria-expanded": "false", onclick: () => open(item, one) },
     make("span", { class: "what" }, make("span", { class: `word ${one.confidence}` }, one.confidence), ` ${one.code} `, ...code(one.message)),
-    state,
-    make("span", { class: "where" }, where, one.image ? `  ${one.image}` : ""));
+    now,
+    make("span", { class: "where" }, where, one.image ? ` · ${one.image}` : ""));
   const item = make("li", { class: one.confidence, "data-index": one.index }, head);
   return item;
 }
@@ -149,7 +149,7 @@ function drawSummary() {
   for (const level of LEVELS) if (summary.findings[level]) card(summary.findings[level], level, ["level", level], level);
   if (!findings.length) card(0, "findings");
   if (summary.failingPods) card(summary.failingPods, "pods failing now", ["failing", true], "certain");
-  if (summary.wouldBeDenied.workloads) card(summary.wouldBeDenied.workloads, "workloads that would be denied at their next re-creation", ["denied", true], "likely");
+  if (summary.wouldBeDenied.workloads) card(summary.wouldBeDenied.workloads, "workloads would be denied when made again", ["denied", true], "likely");
   card(summary.workloads, "workloads");
   card(summary.pods, "pods");
   card(summary.images, "images");
@@ -158,13 +158,15 @@ function drawSummary() {
 function drawTable(title, kind, lines) {
   if (!lines.length) return;
   const list = make("ul");
+  const sum = (line) => LEVELS.reduce((so, level) => so + line.findings[level], 0);
+  const largest = Math.max(...lines.map(sum));
   for (const line of lines) {
-    const total = LEVELS.reduce((sum, level) => sum + line.findings[level], 0);
+    const total = sum(line);
     const bar = make("span", { class: "bar", "aria-hidden": "true" });
     for (const level of LEVELS) {
       if (!line.findings[level]) continue;
       const piece = make("i", { class: level });
-      piece.style.width = `${(100 * line.findings[level]) / total}%`;
+      piece.style.width = `${(100 * line.findings[level]) / largest}%`;
       bar.append(piece);
     }
     const value = kind === "code" ? line.name.split(" ")[0] : line.name;

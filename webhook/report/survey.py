@@ -90,10 +90,11 @@ class Line:
 
 @dataclass(slots=True)
 class _Sum:
+    """Pods are counted per workload: a pod with three findings is one pod."""
+
     counts: Counter[str] = field(default_factory=Counter)
-    workloads: set[Subject] = field(default_factory=set)
-    pods: int = 0
-    failing: int = 0
+    pods: Counter[Subject] = field(default_factory=Counter)
+    failing: Counter[Subject] = field(default_factory=Counter)
     denied: set[Subject] = field(default_factory=set)
 
 
@@ -116,18 +117,17 @@ def _table(rows: Iterable[Row], name: Callable[[Row], str]) -> list[Line]:
     for row in rows:
         one = sums.setdefault(name(row), _Sum())
         one.counts[row.finding.confidence.word] += 1
-        one.workloads.add(row.subject)
-        one.pods += row.pods
-        one.failing += row.failing
+        one.pods[row.subject] = max(one.pods[row.subject], row.pods)
+        one.failing[row.subject] = max(one.failing[row.subject], row.failing)
         if row.would_be_denied:
             one.denied.add(row.subject)
     lines = [
         Line(
             label,
             {level.word: one.counts[level.word] for level in LEVELS},
-            len(one.workloads),
-            one.pods,
-            one.failing,
+            len(one.pods),
+            one.pods.total(),
+            one.failing.total(),
             len(one.denied),
         )
         for label, one in sums.items()
