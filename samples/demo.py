@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -18,11 +19,15 @@ sys.path.insert(0, str(ROOT))
 from tests.controlplane.controlplane import ControlPlane  # noqa: E402 - the root stands on the path since one line
 from tests.serving import ServedWebhook  # noqa: E402
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 STEPS = (
     ("a registry that does not exist is denied, with the reference to write", "samples/mistyped-pod.yaml"),
     ("so is a Deployment: nobody has to wait for its pods to fail", "samples/mistyped-deployment.yaml"),
     ("a host one edit away from a registry's is warned about", "samples/one-edit.yaml"),
     ("a retired host that still serves, in a namespace that asked for advice", "samples/retired.yaml"),
+    ("a pull secret for another region than the image's is warned about", "samples/other-region.yaml"),
     ("a good one: silence", "samples/good.yaml"),
     ("a namespace that only wants warnings", "samples/warn-only.yaml"),
     ("a Windows image, in a namespace that asks for the selector", "samples/windows.yaml"),
@@ -47,9 +52,18 @@ def main() -> int:
             )
         if os.environ.get("DEMO_KEEP") == "1":
             print(f"\nit stays up until Ctrl-C; in another terminal:\nexport KUBECONFIG={plane.kubeconfig}", flush=True)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            signal.pause()
     return 0
 
 
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, interrupt)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # everything was taken down on the way here
+        sys.exit(130)

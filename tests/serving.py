@@ -10,6 +10,7 @@ import base64
 import datetime as dt
 import http.client
 import json
+import os
 import ssl
 import sys
 import time
@@ -81,6 +82,8 @@ class ServedWebhook:
                 *self._arguments,
             ],
             self.folder / "log",
+            # the kubernetes client writes a kubeconfig's inline keys to temporary files: they go with the folder
+            env={**os.environ, "TMPDIR": str(self.folder)},
         )
         deadline = time.monotonic() + START_SECONDS
         while wait and self.get("/readyz")[0] != http.client.OK:
