@@ -70,6 +70,7 @@ def test_locate(text, field, shown):
         pytest.param("a: >-\n  x\n  Foo\n", " Foo", "\n  Foo", id="over-a-fold"),
         pytest.param("a: x\n  Foo\n", "Foo", "Foo", id="folded-plain"),
         pytest.param('a: "x \\\n   Foo"\n', "Foo", "Foo", id="escaped-line-end"),
+        pytest.param("a: &n !!str Foo\n", "Foo", "Foo", id="behind-an-anchor-and-a-tag"),
         pytest.param("- &n Foo\n", "", None, id="nothing-of-an-empty-part"),
     ],
 )

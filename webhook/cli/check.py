@@ -110,7 +110,7 @@ def command(
     workloads = sort_out(inputs, given, namespace)
     if live is not None:
         live.begin(given)
-    outcome = judge(inputs, workloads, given, live or given)
+    outcome = judge(inputs, workloads, given, live or given, with_trace=trace)
 
     level = Level[fail_on.upper()]
     _tell(outcome, style(color, sys.stderr))

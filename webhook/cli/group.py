@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-from webhook.cli import COMMANDS
+from webhook.cli import BROKEN_PIPE, COMMANDS
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -24,6 +24,12 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"webhook.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would end with 1, which means "findings" here
+            return BROKEN_PIPE
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from webhook.model.facts import Facts
     from webhook.model.finding import Finding
-    from webhook.model.workload import Container, Workload
+    from webhook.model.workload import Workload
     from webhook.sources.given import Given
     from webhook.sources.manifests import Ignore, Inputs, Manifest
 
@@ -82,7 +82,14 @@ def _quotes(error: Malformed) -> str:
     return "write it in quotes" if meant else ""
 
 
-def judge(inputs: Inputs, workloads: Sequence[tuple[Manifest, Workload]], given: Given, source: FactsSource) -> Outcome:
+def judge(
+    inputs: Inputs,
+    workloads: Sequence[tuple[Manifest, Workload]],
+    given: Given,
+    source: FactsSource,
+    *,
+    with_trace: bool = False,
+) -> Outcome:
     """The findings about these workloads and about the namespaces of the input, each with its place in the text."""
     found: list[tuple[Manifest, Finding, Subject]] = []
     judged: list[Judged] = []
@@ -100,25 +107,24 @@ def judge(inputs: Inputs, workloads: Sequence[tuple[Manifest, Workload]], given:
             for finding in (*decision.audited, *decision.unknown)
             if not (labels_told and finding.code == invalid_label.CHECK.code)
         ]
-        containers = tuple(_traced(workload, container, facts) for container in workload.containers)
+        containers = tuple(
+            TracedContainer(one.name, one.image, trace(workload, one, facts) if with_trace else {})
+            for one in workload.containers
+        )
         judged.append(Judged(subject, manifest.source.file, containers))
     at = places([Wanted(manifest, finding.field, finding.span) for manifest, finding, _ in found])
     told = [Told(finding, place, subject) for (_, finding, subject), place in zip(found, at, strict=True)]
     order = {text.file: index for index, text in enumerate(inputs.texts)}
     told.sort(key=lambda one: (order.get(one.place.file, 0), one.place.line, one.place.column))
+    unreadable = sorted(inputs.unreadable, key=lambda one: (order.get(one.file, len(order)), one.line))
     kept, ignored, remarks = _without_ignored(inputs, told)
     return Outcome(
         tuple(kept),
         tuple(ignored),
         tuple(judged),
-        tuple(map(_problem, inputs.unreadable)),
+        tuple(map(_problem, unreadable)),
         (*(Remark(note.file, note.line, note.message) for note in inputs.notes), *remarks),
     )
-
-
-def _traced(workload: Workload, container: Container, facts: Facts) -> TracedContainer:
-    """What `--trace` says of one image."""
-    return TracedContainer(container.name, container.image, trace(workload, container, facts))
 
 
 def _of_namespace(manifest: Manifest, given: Given) -> list[Finding]:

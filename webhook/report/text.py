@@ -99,14 +99,11 @@ def _finding(told: Told, style: Style) -> str:
 
 def _source(place: Place, gutter: str, colour: str, style: Style) -> list[str]:
     """The line and a caret under its wrong part. A line too long for the terminal is shown around that part."""
-    before, part, after = (
-        _shown(place.text[start:end])
-        for start, end in (
-            (0, place.column - 1),
-            (place.column - 1, place.end_column - 1),
-            (place.end_column - 1, len(place.text)),
-        )
-    )
+    line, start, end = place.text, place.column - 1, place.end_column - 1
+    # a line may have megabytes: only what could be shown is looked at
+    before = _shown(line[max(0, start - style.width) : start])
+    part = _shown(line[start : min(end, start + style.width)])
+    after = _shown(line[end : end + style.width])
     room = style.width - len(gutter) - len(" | ")
     part = _cut_end(part, room * 2 // 3)
     before = _cut_start(before, max(room - columns(part) - min(columns(after), room // 4), room // 6))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from webhook.errors import Malformed
 from webhook.model.facts import Facts, Known, SecretPlace, Unknown, list_pull_secrets
-from webhook.model.node import NodeSet
+from webhook.model.node import NodeSet, read_node, read_runtime_class
 from webhook.model.policy import of_labels
 from webhook.model.text import printable
 from webhook.model.workload import namespace_labels
@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 
     from webhook.model.dockerconfig import PullSecret
     from webhook.model.facts import Fact, PullSecretList
-    from webhook.model.node import NodeFacts
+    from webhook.model.node import NodeFacts, RuntimeClassScheduling
     from webhook.model.policy import ClusterPolicy
     from webhook.model.workload import Workload
 
-KINDS: Final = frozenset({"Namespace", "Secret", "ServiceAccount", "Node"})
+_API_VERSIONS: Final = {
+    "Namespace": "v1",
+    "Secret": "v1",
+    "ServiceAccount": "v1",
+    "Node": "v1",
+    "RuntimeClass": "node.k8s.io/v1",
+}
+KINDS: Final = frozenset(_API_VERSIONS)
+_NEVER: Final = object()
 
 
 class Given:
@@ -43,6 +51,7 @@ class Given:
         self._secrets: dict[tuple[str, str], PullSecret] = {}
         self._nodes: dict[str, NodeFacts] = {}
         self._node_set: NodeSet | None = None
+        self._runtime_classes: dict[str, RuntimeClassScheduling] = {}
         self._hosts = EvidenceIndex()
         self._images = EvidenceIndex()
         self._secret_places = Places()
@@ -51,7 +60,7 @@ class Given:
     def add(self, obj: Mapping[str, Any]) -> bool:
         """Take in one object; False where it is none that facts are read from. Raises Malformed."""
         kind = obj.get("kind")
-        if kind not in KINDS or obj.get("apiVersion") != "v1":
+        if not isinstance(kind, str) or obj.get("apiVersion") != _API_VERSIONS.get(kind, _NEVER):
             return False
         metadata = obj.get("metadata") or {}
         if not isinstance(metadata, dict):
@@ -65,6 +74,8 @@ class Given:
             self._add_secret(obj, namespace, name)
         elif kind == "ServiceAccount":
             self._accounts[namespace, name] = tuple(_secret_names(obj))
+        elif kind == "RuntimeClass":
+            self._runtime_classes[name] = read_runtime_class(obj)
         else:
             self._add_node(obj, name)
         return True
@@ -88,12 +99,25 @@ class Given:
             namespace_labels=labels,
             pull_secrets=self._pull_secrets(workload),
             nodes=self._known_nodes(),
+            runtime_class=self._runtime_class(workload),
             now=self._now,
-            host_evidence=self._hosts.why_host,
+            host_evidence=lambda host: self._host_evidence(host, namespace),
             image_evidence=self._images.why,
             secret_namespaces=self._secret_places.of,
             secrets_for_host=self._secret_hosts.near,
         )
+
+    def _host_evidence(self, host: str, namespace: str) -> str | None:
+        on_a_node = self._hosts.why(host)
+        place = None if on_a_node else self._secret_hosts.of_namespace(host, namespace)
+        return on_a_node if place is None else f"pull secret {place.namespace}/{place.name}"
+
+    def _runtime_class(self, workload: Workload) -> Fact[RuntimeClassScheduling | None]:
+        name = workload.spec.get("runtimeClassName")
+        if not isinstance(name, str) or not name:
+            return Known(None)
+        known = self._runtime_classes.get(name)
+        return _absent("RuntimeClass", name) if known is None else Known(known)
 
     def _pull_secrets(self, workload: Workload) -> Fact[PullSecretList]:
         namespace, account = workload.namespace, workload.service_account
@@ -124,11 +148,9 @@ class Given:
             return
         self._secret_places.change(name, namespace, there=True)
         before, after = secret_hosts(old), secret_hosts(secret)
-        self._hosts.change(f"pull secret {namespace}/{name}", before, after)
         self._secret_hosts.change(SecretPlace(namespace, name), before, after)
 
     def _add_node(self, obj: Mapping[str, Any], name: str) -> None:
-        from webhook.model.node import read_node  # noqa: PLC0415 as in _add_secret
         from webhook.sources.cluster import node_images  # noqa: PLC0415 as in _add_secret
 
         self._nodes[name] = read_node(obj)

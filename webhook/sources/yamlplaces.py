@@ -219,6 +219,7 @@ def _places(raw: str, value: str, style: str | None) -> list[tuple[int, int]] | 
     return places
 
 
+_PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
 _LONGEST_SCALAR: Final = 10_000
 _FOLD: Final = re.compile(r"[ \t]*(?:\r\n|\n|\r)\s*")
 
@@ -227,7 +228,8 @@ def _content_start(raw: str, style: str | None) -> int:
     if style in {'"', "'"}:
         return raw.find(style) + 1
     if style not in {"|", ">"}:
-        return 0
+        properties = _PROPERTIES.match(raw)
+        return properties.end() if properties else 0
     header = raw.find("\n") + 1
     space = SPACE.match(raw, header)
     return header if space is None else space.end()
