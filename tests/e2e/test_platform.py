@@ -9,10 +9,13 @@ import base64
 import datetime as dt
 import json
 import ssl
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
+import jsonpatch
 import pytest
 
 from tests.serving import ServedWebhook
@@ -20,7 +23,6 @@ from tests.waiting import eventually
 from webhook.tls.issue import issue_serving, new_authority
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -376,3 +378,47 @@ def answers(webhook: ServedWebhook) -> dict[str, int]:
             word = line.partition('decision="')[2].partition('"')[0]
             counted[word] = counted.get(word, 0) + int(float(line.rpartition(" ")[2]))
     return counted
+
+
+def test_the_platform_team_says_what_an_image_is_for_and_what_its_nodes_carry(
+    control_plane: ControlPlane, asked: Kubectl
+) -> None:
+    arguments = ("--image-os=contoso.example/win/*=windows", "--windows-taint=os=windows:NoSchedule")
+    with ServedWebhook(control_plane, arguments=arguments) as served:
+        created = pod("contoso.example/win/shop:1")
+        review = {
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "u-1",
+                "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                "operation": "CREATE",
+                "namespace": asked.namespace,
+                "object": created,
+            },
+        }
+        status, text = served.request("POST", "/mutate", json.dumps(review).encode())
+    assert status == 200
+    response = json.loads(text)["response"]
+    patched = jsonpatch.apply_patch(created, base64.b64decode(response["patch"]))
+    assert patched["spec"]["nodeSelector"] == {"kubernetes.io/os": "windows"}
+    assert patched["spec"]["tolerations"] == [
+        {"key": "os", "operator": "Equal", "value": "windows", "effect": "NoSchedule"}
+    ]
+    assert response["auditAnnotations"]["inject-os"] == (
+        "kubernetes.io/os=windows: policy says Windows of contoso.example/win/*"
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("--image-os=contoso.example", "'contoso.example' is not GLOB=windows or GLOB=linux"),
+        ("--windows-taint=os=windows", "'os=windows' is not KEY[=VALUE]:NoSchedule, as `kubectl taint` has it"),
+    ],
+)
+def test_a_mistyped_option_is_told(argument: str, told: str) -> None:
+    command = [sys.executable, "-c", "from webhook.cli import main; main()", "serve", argument]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert told in result.stderr

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.model.finding import Level
-from webhook.model.policy import ClusterPolicy, LabelError, Modes, of_labels, of_unread_namespace
+from webhook.model.policy import ClusterPolicy, ImageOsRule, LabelError, Modes, of_labels, of_unread_namespace
 
 OFF, CERTAIN, LIKELY, ADVISORY = Level.OFF, Level.CERTAIN, Level.LIKELY, Level.ADVISORY
 FLOOR = ClusterPolicy(floor=Modes(LIKELY, ADVISORY, OFF))
@@ -39,6 +39,23 @@ def test_a_mistake_is_told_with_what_holds() -> None:
         LabelError("pullproof.dev/enforce", "sure", ("off", "certain", "likely", "advisory"), "certain"),
         LabelError("pullproof.dev/inject-os", "yes", ("enabled", "disabled"), "disabled"),
     )
+
+
+@pytest.mark.parametrize(
+    ("glob", "repository", "covered"),
+    [
+        ("contoso.azurecr.io", "contoso.azurecr.io/shop", True),
+        ("*.azurecr.io", "contoso.azurecr.io/shop", True),
+        ("*azurecr.io", "contoso.azurecr.io/shop", False),
+        ("*azurecr.io", "evilazurecr.io/shop", True),
+        ("*.azurecr.io", "contoso.azurecr.io.evil.example/shop", False),
+        ("contoso.azurecr.io/win/*", "contoso.azurecr.io/win/a/b", True),
+        ("contoso.azurecr.io/win/*", "contoso.azurecr.io/windows", False),
+        ("docker.io/contoso/*", "docker.io/contoso/app", True),
+    ],
+)
+def test_a_glob_of_images(glob: str, repository: str, covered: bool) -> None:
+    assert ImageOsRule(glob, "windows").covers(repository) is covered
 
 
 def test_a_mistyped_key_is_told() -> None:

@@ -285,7 +285,7 @@ def _injection(pod: Mapping[str, Any], workload: Workload, facts: Facts) -> Inje
         Told(image.one, image.confidence, image.reason)
         for container in workload.containers
         if container.role != "volume"
-        and (image := image_systems(container.image, facts.image_platforms)) is not None
+        and (image := image_systems(container.image, facts.image_platforms, facts.policy.cluster.image_os)) is not None
         and image.one is not None
     ]
     agreed = agreed_os(declared(workload.spec).os_name, told)
@@ -294,7 +294,8 @@ def _injection(pod: Mapping[str, Any], workload: Workload, facts: Facts) -> Inje
     if workload.pod_labels.get(OS_LABEL, agreed.os) != agreed.os:
         return LeftAlone(f"its label {OS_LABEL} says otherwise")
     landing = land(workload.spec, runtime_class=facts.runtime_class)
-    return inject_os(pod, agreed, landing, daemon=_is_of_a_daemon_set(pod))
+    taints = facts.policy.cluster.windows_taints
+    return inject_os(pod, agreed, landing, daemon=_is_of_a_daemon_set(pod), windows_taints=taints)
 
 
 def _is_of_a_daemon_set(pod: Mapping[str, Any]) -> bool:

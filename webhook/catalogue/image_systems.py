@@ -1,4 +1,4 @@
-"""Which operating systems an image is built for: what its registry says where that was asked, else what its name says.
+"""Which operating systems an image is built for: its registry says, where asked, else policy, else its name.
 
 The checks, injection and `inspect` must agree, so the rule stands once. Must not: ask a registry, or look at a pod.
 """
@@ -17,10 +17,11 @@ from webhook.model.reference import InvalidReference, parse
 from webhook.model.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from webhook.model.facts import Fact
     from webhook.model.platform import ImagePlatforms
+    from webhook.model.policy import ImageOsRule
     from webhook.model.reference import Reference
 
 _SHOWN: Final = 60
@@ -58,10 +59,12 @@ def prose(os: str | None) -> str:
     return _PROSE.get(os or "", os or "")
 
 
-def image_systems(image: str, platforms: Callable[[str], Fact[ImagePlatforms]]) -> ImageSystems | None:
+def image_systems(
+    image: str, platforms: Callable[[str], Fact[ImagePlatforms]], rules: Sequence[ImageOsRule] = ()
+) -> ImageSystems | None:
     """What is told of an image by its text; None where nothing is, also where that is no reference.
 
-    `platforms` is `Facts.image_platforms`.
+    `platforms` is `Facts.image_platforms`, `rules` are the platform team's.
     """
     reference, by_name = _by_name(image)
     if reference is None:
@@ -72,6 +75,10 @@ def image_systems(image: str, platforms: Callable[[str], Fact[ImagePlatforms]]) 
         if isinstance(known.value, ImageIndex):
             return ImageSystems(systems, Confidence.CERTAIN, f"its index holds {listed}", known.value)
         return ImageSystems(systems, Confidence.LIKELY, f"its config says {listed}")
+    for rule in rules:
+        if rule.covers(reference.repository):
+            why = f"policy says {prose(rule.os)} of {printable(rule.glob, _SHOWN)}"
+            return ImageSystems(frozenset({rule.os}), Confidence.LIKELY, why)
     return by_name
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from webhook.admission.server import CertificatePair, CertificateUnusable, ServingCertificate
+    from webhook.model.node import Taint
+    from webhook.model.policy import ImageOsRule
     from webhook.sources.connection import Connection
 
 _LEVEL: Final = click.Choice(["off", "certain", "likely", "advisory"])
@@ -64,6 +66,22 @@ _FILES_SECONDS: Final = 10.0
 @click.option("--enforce", type=_LEVEL, default="certain", show_default=True, help="Deny from this level on.")
 @click.option("--warn", type=_LEVEL, default="likely", show_default=True, help="Warn from this level on.")
 @click.option("--audit", type=_LEVEL, default="advisory", show_default=True, help="Audit from this level on.")
+@click.option(
+    "--image-os",
+    "image_os",
+    multiple=True,
+    metavar="GLOB=OS",
+    callback=lambda _context, _option, given: tuple(map(_image_os_rule, given)),
+    help="Images of HOST[/PATH] are for windows or linux; `*` never stands for a dot of the host. Repeatable.",
+)
+@click.option(
+    "--windows-taint",
+    "windows_taints",
+    multiple=True,
+    metavar="KEY[=VALUE]:EFFECT",
+    callback=lambda _context, _option, given: tuple(map(_taint, given)),
+    help="What the Windows nodes are tainted with: pods that get their selector tolerate it. Repeatable.",
+)
 def command(
     bind: str,
     tls_cert: Path | None,
@@ -81,6 +99,8 @@ def command(
     enforce: str,
     warn: str,
     audit: str,
+    image_os: tuple[ImageOsRule, ...],
+    windows_taints: tuple[Taint, ...],
 ) -> None:
     """Run the admission webhook: /validate, /mutate, /livez, /readyz and /metrics over TLS.
 
@@ -108,7 +128,11 @@ def command(
     read_reference("")  # loads what explains an invalid reference, so that the first denial is as fast as the rest
     cluster = LiveCluster(connect(kubeconfig, context_name), secrets=SecretAccess(secrets))
     draining = threading.Event()
-    policy = ClusterPolicy(default=Modes(enforce=LEVELS[enforce], warn=LEVELS[warn], audit=LEVELS[audit]))
+    policy = ClusterPolicy(
+        default=Modes(enforce=LEVELS[enforce], warn=LEVELS[warn], audit=LEVELS[audit]),
+        image_os=image_os,
+        windows_taints=windows_taints,
+    )
     app = create_app(cluster, Options(policy=policy, seconds=lookup_seconds, draining=draining.is_set))
     metrics.watch_caches(lambda: ((one.name, one.stale_seconds, one.objects) for one in cluster.states()))
     certificate = ServingCertificate(read, client_ca=None if client_ca is None else client_ca.read_bytes())
@@ -127,6 +151,25 @@ def command(
         on_event=lambda event: metrics.CLIENTS.labels(event).inc(),
         on_certificate=_show_certificate,
     )
+
+
+def _image_os_rule(text: str) -> ImageOsRule:
+    from webhook.model.policy import ImageOsRule
+
+    glob, _, os = text.rpartition("=")
+    if not glob or os not in {"windows", "linux"}:
+        raise click.BadParameter(f"{text!r} is not GLOB=windows or GLOB=linux")
+    return ImageOsRule(glob, os)
+
+
+def _taint(text: str) -> Taint:
+    from webhook.model.node import Taint
+
+    pair, _, effect = text.rpartition(":")
+    key, _, value = pair.partition("=")
+    if not key or effect not in {"NoSchedule", "PreferNoSchedule", "NoExecute"}:
+        raise click.BadParameter(f"{text!r} is not KEY[=VALUE]:NoSchedule, as `kubectl taint` has it")
+    return Taint(key, value, effect)
 
 
 def _reader(

@@ -7,12 +7,15 @@ weakens. It falls back to the stricter of default and floor, and the mistake bec
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from webhook.model.finding import Level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from webhook.model.node import Taint
 
 PREFIX: Final = "pullproof.dev/"
 MODES: Final = ("enforce", "warn", "audit")
@@ -43,19 +46,49 @@ class LabelError:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What holds for one workload, and which labels of its namespace say nothing valid."""
+class ImageOsRule:
+    """Images of which the platform team says the operating system: `glob` is `host[/path]`.
 
-    modes: Modes
-    label_errors: tuple[LabelError, ...] = ()
+    A `*` in the host stands for characters of one label, never for a dot, so that `*.azurecr.io` is no other domain's
+    door; in the path it stands for any characters. Without a path, the whole host is meant.
+    """
+
+    glob: str
+    os: str
+
+    def covers(self, repository: str) -> bool:
+        """Whether an image of that repository (domain and path, normalised) is meant."""
+        host, _, path = repository.partition("/")
+        host_glob, slash, path_glob = self.glob.partition("/")
+        labels, globs = host.split("."), host_glob.split(".")
+        return (
+            len(labels) == len(globs)
+            and all(map(fnmatchcase, labels, globs))
+            and (not slash or fnmatchcase(path, path_glob))
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterPolicy:
-    """What the platform team fixed for every namespace: the defaults, and a floor that labels can't go under."""
+    """What the platform team fixed for every namespace.
+
+    The default levels, a floor that labels can't go under, the operating system of images (the first rule that covers
+    one counts), and the taints that Windows nodes carry, which injection lets its pods tolerate.
+    """
 
     default: Modes = Modes(enforce=Level.CERTAIN, warn=Level.LIKELY, audit=Level.ADVISORY)
     floor: Modes = Modes(enforce=Level.OFF, warn=Level.OFF, audit=Level.OFF)
+    image_os: tuple[ImageOsRule, ...] = ()
+    windows_taints: tuple[Taint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What holds for one workload, which labels of its namespace say nothing valid, and what holds everywhere."""
+
+    modes: Modes
+    label_errors: tuple[LabelError, ...] = ()
+    cluster: ClusterPolicy = ClusterPolicy()
 
 
 def of_labels(labels: Mapping[str, str], cluster: ClusterPolicy) -> Policy:
@@ -78,7 +111,7 @@ def of_labels(labels: Mapping[str, str], cluster: ClusterPolicy) -> Policy:
         errors.append(LabelError(PREFIX + INJECT_OS, text, tuple(SWITCH), "enabled" if inject_os else "disabled"))
     elif text is not None:
         inject_os = SWITCH[text]
-    return Policy(Modes(levels["enforce"], levels["warn"], levels["audit"], inject_os), tuple(errors))
+    return Policy(Modes(levels["enforce"], levels["warn"], levels["audit"], inject_os), tuple(errors), cluster)
 
 
 def of_unread_namespace(cluster: ClusterPolicy) -> Policy:
@@ -87,4 +120,4 @@ def of_unread_namespace(cluster: ClusterPolicy) -> Policy:
     So nobody is blocked by what pullproof could not see, and nothing that the platform team fixed is lost.
     """
     default, floor = cluster.default, cluster.floor
-    return Policy(Modes(floor.enforce, min(default.warn, floor.warn), min(default.audit, floor.audit)))
+    return Policy(Modes(floor.enforce, min(default.warn, floor.warn), min(default.audit, floor.audit)), cluster=cluster)
