@@ -54,7 +54,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 def test_colours_on_a_terminal(screen, golden):
     shown = screen("pullproof check -f ignored.yaml", columns=140)
     golden("terminal.txt", _ESCAPE.sub("", shown))
-    for coloured in (r"\x1b\[(?:1;)?31mcertain", r"\x1b\[34m *12", r"\x1b\[32mfix:", r"\x1b\[1mPULL104"):
+    for coloured in (r"\x1b\[(?:1;)?31mcertain", r"\x1b\[32mfix:", r"\x1b\[1mPULL104"):
         assert re.search(coloured, shown), coloured
 
 
