@@ -9,7 +9,6 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from webhook.catalogue.nearest import distance
 from webhook.catalogue.registries import lookup
 from webhook.checks.secret import _look
 from webhook.model.keyring import Mismatch, explain
@@ -77,4 +76,7 @@ def _near(trace: Trace, seen: Look) -> Near | None:
         return Near(How.SPELLING, trace)
     if lookup(location.host) is not None or min(len(location.host), len(host)) < _SHORTEST:
         return None  # cp.icr.io and us.icr.io are two slips apart, and both are meant
+    # loads slowly (rapidfuzz), and most clusters never need it
+    from webhook.catalogue.nearest import distance  # noqa: PLC0415
+
     return Near(How.SLIP, trace) if distance(location.host, host) <= _SLIPS else None
