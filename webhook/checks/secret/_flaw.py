@@ -135,12 +135,18 @@ def right_name(registry: Registry | None) -> str:
 
 
 def flaws(subject: ImageSubject, seen: Look) -> tuple[tuple[Flaw, ...], bool]:
-    """The flaws of the matching keys in the kubelet's order, and whether no key is left that may open the registry."""
+    """The flaws of the matching keys in the kubelet's order, and whether no key is left that may open the registry.
+
+    An entry without a user name is a key like any other, but the runtime sends nothing for it (containerd's ParseAuth,
+    internal/cri/server/images, 2.4): that try is anonymous, and opens what is public.
+    """
     registry = _look.registry_of(seen.reference)
     found = tuple(flaw_of(match, registry, subject.facts.now) for match in seen.found.matches)
     flawed = tuple(flaw for flaw in found if flaw is not None)
     useless = all(flaw is not None and flaw.kind is not Kind.EXPIRING for flaw in found)
-    return flawed, useless and bool(found) and not seen.unread
+    anonymous = any(match.entry.username is Username.EMPTY for match in seen.found.matches)
+    opened = anonymous and seen.need is _look.Need.NEVER
+    return flawed, useless and bool(found) and not seen.unread and not opened
 
 
 def findings(check: Check, subject: ImageSubject, kinds: frozenset[Kind]) -> Iterator[Finding]:
