@@ -277,6 +277,25 @@ def health(installed: Installed, path: str) -> tuple[int, str]:
         return 0, ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["serve"], "name a pair by --tls-cert and --tls-key, or a Secret by --tls-secret"),
+        (["serve", "--tls-cert=a"], "name a pair by --tls-cert and --tls-key, or a Secret by --tls-secret"),
+        (["serve", "--tls-cert=a", "--tls-key=b", "--tls-secret=c/d"], "name a pair by --tls-cert and --tls-key"),
+        (["serve", "--tls-secret=pullproof-tls"], "`pullproof-tls` names no Secret; write it as NAMESPACE/NAME"),
+        (["serve", "--tls-cert=a", "--tls-key=b", "--client-name=x"], "--client-name needs --client-ca"),
+        (["controller", "--bind=8080"], "write it as HOST:PORT"),
+    ],
+)
+def test_options_that_make_no_sense_are_told(control_plane: ControlPlane, arguments: list[str], told: str) -> None:
+    command = [PULLPROOF, *arguments, f"--kubeconfig={control_plane.kubeconfig}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 # The election alone, with clocks that a test moves
 
 

@@ -384,6 +384,17 @@ def plan_is_calm(place: Place) -> bool:
     return place.new_rotation().run() is Step.NOTHING
 
 
+@pytest.mark.parametrize("minutes", [-10, 10, -50, 50])
+def test_a_controller_whose_clock_is_off_is_trusted_at_the_true_time(place: Place, minutes: int) -> None:
+    true = place.now
+    place.now = true + dt.timedelta(minutes=minutes)
+    place.rotation.run()
+    place.now = true
+    place.check()
+    # and a successor whose clock is right has nothing to mend
+    assert place.new_rotation().run() is Step.NOTHING
+
+
 def test_without_configurations_the_pair_is_made_all_the_same(place: Place) -> None:
     place.rotation = Rotation(
         place.connection, Writer(place.connection), replace(place.settings, configuration="not-there"),
