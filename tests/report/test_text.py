@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webhook.model.finding import Confidence, Finding, Heals
@@ -63,6 +63,7 @@ def test_the_caret_stands_under_the_part(text, part, caret):
     st.integers(1, 300),
     st.integers(1, 200),
 )
+@example("0" * 60, 60, 1, 1)
 def test_a_line_never_takes_more_than_the_terminal_has(text, start, length, width):
     style = Style(colour=False, width=width)
     shown = lines(Outcome((told(text, start + 1, start + 1 + length),)), style)

@@ -106,10 +106,11 @@ def _source(place: Place, gutter: str, colour: str, style: Style) -> list[str]:
     after = _shown(line[end : end + style.width])
     room = style.width - len(gutter) - len(" | ")
     part = _cut_end(part, room * 2 // 3)
-    before = _cut_start(before, max(room - columns(part) - min(columns(after), room // 4), room // 6))
+    marked = max(columns(part), 1)  # the end of a line has a caret too
+    before = _cut_start(before, max(room - marked - min(columns(after), room // 4), room // 6))
     after = _cut_end(after, room - columns(before) - columns(part))
     bar = style.paint("|", _BLUE)
-    carets = " " * columns(before) + style.paint("^" * max(columns(part), 1), colour)
+    carets = " " * columns(before) + style.paint("^" * marked, colour)
     number = style.paint(str(place.line), _BLUE)
     return [f"{gutter} {bar}", f"{number} {bar} {before}{part}{after}".rstrip(), f"{gutter} {bar} {carets}"]
 
