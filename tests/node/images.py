@@ -34,7 +34,7 @@ class PushError(RuntimeError):
 class Images:
     """Pushes images whose one program is `program`, through the registry at the Unix socket `path`.
 
-    Repositories are named with their host first: `contoso.azurecr.io/shop`.
+    Repositories are named with their host first: `contoso.azurecr.io/shop` (`stored` says how it writes that).
     """
 
     def __init__(self, path: Path, program: Path) -> None:
@@ -47,11 +47,13 @@ class Images:
 
     def push(self, repository: str, tag: str, *, platform: str = "linux/amd64") -> str:
         """A single manifest for `platform` (`os/architecture[/variant][:os.version]`). Returns its digest."""
+        repository = stored(repository)
         manifest = self._manifest(repository, platform, seed=f"{repository}:{tag}")
         return self._put(repository, tag, MANIFEST, manifest)
 
     def push_index(self, repository: str, tag: str, platforms: Sequence[str]) -> str:
         """An image index with one manifest per platform. Returns the index's digest."""
+        repository = stored(repository)
         entries = []
         for platform in platforms:
             manifest = self._manifest(repository, platform, seed=f"{repository}:{tag} {platform}")
@@ -108,6 +110,12 @@ class Images:
         if answer.status not in expected:
             raise PushError(f"{method} {target}: {answer.status} {text.decode(errors='replace')[:500]}")
         return answer.headers.get("Location", "")
+
+
+def stored(repository: str) -> str:
+    """The repository's name in the shared storage: a port's colon can't stand in one."""
+    host, slash, path = repository.partition("/")
+    return f"{host.replace(':', '.port-')}{slash}{path}"
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -11,39 +11,60 @@ from __future__ import annotations
 
 import enum
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.controlplane import pki
+from tests.node.images import stored
+from tests.node.tokens import ISSUER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 USER = "puller"
 PASSWORD = "correct-horse"  # of registries that live for minutes on loopback
-_HTPASSWD = f"{USER}:$2b$04$qXySjTpFJ0Oq3qFeHYNkUuvvdYC9vg/gufn6DTn8HkYZuNzxdVOuW\n"
+_BCRYPT = "$2b$04$qXySjTpFJ0Oq3qFeHYNkUuvvdYC9vg/gufn6DTn8HkYZuNzxdVOuW"  # of PASSWORD
+_TOKENS_ADDRESS = "127.0.0.2"
 _LAYOUT = Path("docker/registry/v2")  # below a storage root: blobs/ and repositories/
 
 
 class Access(enum.Enum):
-    """Who may pull: everyone, or `USER` with `PASSWORD` (a Basic challenge, as a plain registry makes it)."""
+    """Who may pull.
+
+    OPEN: everyone, and nobody's credential is looked at. PASSWORD: who knows it, by a Basic challenge, as a plain
+    registry makes it. TOKEN: who knows it, by a token service that refuses everybody else (Azure's way). MIXED: the
+    same, and everyone pulls the registry's `public` repositories, unless with a wrong password (Docker Hub's way).
+    """
 
     OPEN = "open"
     PASSWORD = "password"
+    TOKEN = "token"
+    MIXED = "mixed"
 
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry under `host`; `server` is the name that is really asked, where it differs (docker.io's does)."""
+    """A registry under `host`; `server` is the name that is really asked, where it differs (docker.io's does).
 
-    host: str
+    user: whose password `PASSWORD` is. public: what the repositories that everyone may pull begin with.
+    """
+
+    host: str  # with its port, where it has one
     access: Access = Access.OPEN
     server: str = ""
+    user: str = USER
+    public: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        return self.server or self.host
+        """The domain name that is looked up."""
+        return (self.server or self.host).partition(":")[0]
+
+    @property
+    def port(self) -> str:
+        return self.host.partition(":")[2] or "443"
 
 
 @dataclass(frozen=True)
@@ -67,14 +88,14 @@ def prepare(registries: Sequence[Registry], folder: Path, program: Path) -> Prep
     authority = pki.new_authority("pullproof-registries")
     ca_file = folder / "ca.crt"
     ca_file.write_bytes(authority.certificate_pem)
-    htpasswd = folder / "htpasswd"
-    htpasswd.write_text(_HTPASSWD)
-    addresses = {}
+    addresses: dict[str, str] = {}
+    services = {}
     for number, registry in enumerate(registries, start=1):
-        address = addresses[registry.name] = f"127.0.{1 + number // 250}.{1 + number % 250}"
-        root = folder / registry.name
+        # two registries may share a name on two ports
+        address = addresses.setdefault(registry.name, f"127.0.{1 + number // 250}.{1 + number % 250}")
+        root = folder / stored(registry.host)
         (root / _LAYOUT).mkdir(parents=True)
-        own = shared / _LAYOUT / "repositories" / registry.host
+        own = shared / _LAYOUT / "repositories" / stored(registry.host)
         own.mkdir()
         (root / _LAYOUT / "repositories").symlink_to(own)
         (root / _LAYOUT / "blobs").symlink_to(shared / _LAYOUT / "blobs")
@@ -83,12 +104,55 @@ def prepare(registries: Sequence[Registry], folder: Path, program: Path) -> Prep
         certificate.write_bytes(pair.certificate_pem)
         key.write_bytes(pair.key_pem)
         config: dict[str, Any] = {
-            "http": {"addr": f"{address}:443", "tls": {"certificate": str(certificate), "key": str(key)}}
+            "http": {"addr": f"{address}:{registry.port}", "tls": {"certificate": str(certificate), "key": str(key)}}
         }
         if registry.access is Access.PASSWORD:
-            config["auth"] = {"htpasswd": {"realm": registry.name, "path": str(htpasswd)}}
-        started.append(_program(program, folder, registry.name, config, root))
+            (root / "htpasswd").write_text(f"{registry.user}:{_BCRYPT}\n")
+            config["auth"] = {"htpasswd": {"realm": registry.name, "path": str(root / "htpasswd")}}
+        elif registry.access is not Access.OPEN:
+            services[registry.name] = registry
+            config["auth"] = {
+                "token": {
+                    "realm": f"https://{_token_host(registry)}/oauth2/token",
+                    "service": registry.name,
+                    "issuer": ISSUER,
+                    "rootcertbundle": str(ca_file),
+                }
+            }
+        started.append(_program(program, folder, stored(registry.host), config, root))
+    if services:
+        started.append(_token_service(list(services.values()), folder, authority))
+        addresses.update({_token_host(registry): _TOKENS_ADDRESS for registry in services.values()})
     return Prepared(addresses, tuple(started), ca_file, socket)
+
+
+def _token_host(registry: Registry) -> str:
+    return f"auth.{registry.host.partition(':')[0]}"
+
+
+def _token_service(registries: Sequence[Registry], folder: Path, authority: pki.Pair) -> dict[str, Any]:
+    pair = pki.issue_server(authority, [_token_host(registry) for registry in registries])
+    certificate, key, settings = folder / "tokens.crt", folder / "tokens.key", folder / "tokens.json"
+    certificate.write_bytes(pair.certificate_pem)
+    key.write_bytes(pair.key_pem)
+    services = {
+        registry.name: {
+            "user": registry.user,
+            "password": PASSWORD,
+            "anonymous": registry.access is Access.MIXED,
+            "public": registry.public,
+        }
+        for registry in registries
+    }
+    given = {"address": _TOKENS_ADDRESS, "certificate": str(certificate), "key": str(key), "services": services}
+    settings.write_text(json.dumps(given))
+    return {
+        "name": "token service",
+        "argv": [sys.executable, str(Path(__file__).with_name("tokens.py")), str(settings)],
+        "env": {},
+        "log": str(folder / "tokens.log"),
+        "outside": False,
+    }
 
 
 def _program(program: Path, folder: Path, name: str, config: dict[str, Any], root: Path) -> dict[str, Any]:

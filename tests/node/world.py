@@ -1,0 +1,32 @@
+"""The world of `make truth`: which registries there are, who may pull from them, and which hosts a mirror answers for.
+
+Everything else does not exist in it: no other name resolves.
+"""
+
+from __future__ import annotations
+
+from tests.node.registries import Access, Registry
+
+ECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
+PORT = "registry.corp.example:5000"
+PUBLIC = ("public/",)
+
+REGISTRIES = (
+    Registry("contoso.azurecr.io", Access.TOKEN),
+    Registry("fabrikam.azurecr.io", Access.TOKEN),
+    Registry("us.icr.io", Access.TOKEN, user="iamapikey"),
+    Registry("de.icr.io", Access.TOKEN, user="iamapikey"),
+    Registry(ECR, Access.PASSWORD, user="AWS"),
+    Registry("europe-docker.pkg.dev", Access.MIXED, user="_json_key", public=PUBLIC),
+    Registry("docker.io", Access.MIXED, server="registry-1.docker.io", public=("library/", *PUBLIC)),
+    Registry("quay.io", Access.MIXED, user="team+robot", public=PUBLIC),
+    Registry("ghcr.io", Access.MIXED, public=PUBLIC),
+    Registry("mcr.microsoft.com"),
+    Registry("registry.k8s.io"),
+    Registry(PORT, Access.PASSWORD),
+    Registry("registry.corp.example", Access.PASSWORD),
+)
+MIRRORS = {
+    "mcr.microsft.com": "https://mcr.microsoft.com",
+    "gcr.mirrored.example": "https://registry.k8s.io",
+}
