@@ -137,14 +137,16 @@ def right_name(registry: Registry | None) -> str:
 def flaws(subject: ImageSubject, seen: Look) -> tuple[tuple[Flaw, ...], bool]:
     """The flaws of the matching keys in the kubelet's order, and whether no key is left that may open the registry.
 
-    An entry without a user name is a key like any other, but the runtime sends nothing for it (containerd's ParseAuth,
-    internal/cri/server/images, 2.4): that try is anonymous, and opens what is public.
+    An entry without a user name or a password is a key like any other, but the runtime sends nothing for it (containerd
+    2.4: ParseAuth in internal/cri/server/images, FetchToken in core/remotes/docker/auth): that try is anonymous, and
+    opens what is public.
     """
     registry = _look.registry_of(seen.reference)
     found = tuple(flaw_of(match, registry, subject.facts.now) for match in seen.found.matches)
     flawed = tuple(flaw for flaw in found if flaw is not None)
     useless = all(flaw is not None and flaw.kind is not Kind.EXPIRING for flaw in found)
-    anonymous = any(match.entry.username is Username.EMPTY for match in seen.found.matches)
+    sent = (match.entry.has_password and match.entry.username is not Username.EMPTY for match in seen.found.matches)
+    anonymous = not all(sent)
     opened = anonymous and seen.need is _look.Need.NEVER
     return flawed, useless and bool(found) and not seen.unread and not opened
 

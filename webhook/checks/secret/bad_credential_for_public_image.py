@@ -2,8 +2,8 @@
 
 What it does
 ------------
-For images that a registry gives to everybody (Docker Hub's official ones, `registry.k8s.io`, `mcr.microsoft.com`),
-finds pull secrets that match them with a credential that has expired, has no password, or the like.
+For images that a registry gives to everybody (Docker Hub's official ones, `public.ecr.aws`, `docker.elastic.co`),
+finds pull secrets that match them with a credential that has expired, has white space around it, or the like.
 
 Why the pull fails
 ------------------
@@ -21,12 +21,14 @@ Renew the credential, or take the secret out of the list.
 
 Limits
 ------
-Whether a password was changed or revoked the registry alone knows.
+Whether a password was changed or revoked the registry alone knows. Nothing is said of an entry without a user name or
+a password: the runtime sends nothing for it. Nor of `registry.k8s.io` and `mcr.microsoft.com`, which ask nobody who he
+is, so that no credential is ever sent.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from webhook.checks.base import Check
 from webhook.checks.secret import _commands, _flaw, _look
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from webhook.checks.base import ImageSubject
     from webhook.model.finding import Finding
 
+_ASK_NOBODY: Final = frozenset({"kubernetes-registry", "microsoft-artifact-registry", "local-registries"})
+"""A credential is sent only after a 401 (containerd 2.4, core/remotes/docker/authorizer.go)."""
+
 
 def _run(subject: ImageSubject) -> Iterator[Finding]:
     seen = _look.look(subject)
@@ -50,6 +55,8 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     flaw = found[0]
     name = flaw.match.secret.name
     registry = _look.registry_of(seen.reference)
+    if registry is not None and registry.id in _ASK_NOBODY:
+        return
     hub = registry is not None and registry.id == "docker-hub"  # there it may be for other images too
     fix = _flaw.renewal(subject, seen, flaw) if hub else _commands.remove(subject, seen.listed, name)
     yield CHECK.found(

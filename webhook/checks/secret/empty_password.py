@@ -6,8 +6,8 @@ Finds entries of pull secrets that cover an image and hold no password: `{}`, or
 
 Why the pull fails
 ------------------
-An empty entry matches as a full one does, and the kubelet looks no further. A user name without a password is sent and
-refused; for `{}` the runtime sends nothing, and a private registry refuses that too.
+An empty entry matches as a full one does, and the kubelet looks no further. For `{}`, and for a user name without a
+password, the runtime sends nothing, and a private registry refuses that.
 
 Example
 -------
