@@ -22,6 +22,7 @@ from webhook import metrics
 from webhook.admission.body import BODY_LIMIT, BodyTooLarge, read_body
 from webhook.admission.patch import AUDIT_KEY, LeftAlone, Told, agreed_os, inject_os
 from webhook.admission.review import BadReview, decode, encode, encode_patch
+from webhook.admission.running import look
 from webhook.catalogue.image_systems import image_systems
 from webhook.checks.index import all_checks
 from webhook.checks.lookup import not_judged
@@ -38,7 +39,7 @@ from webhook.model.text import printable
 from webhook.model.workload import POD_SPEC_PATHS, extract, namespace_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from flask import Request
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from webhook.model.finding import Finding
     from webhook.model.policy import Policy
     from webhook.model.workload import Workload
+    from webhook.sources.listing import Page
 
 MIRROR_POD: Final = "kubernetes.io/config.mirror"
 NODES_GROUP: Final = "system:nodes"
@@ -71,6 +73,7 @@ CONTROLLERS: Final = frozenset(
 # Judging an object, and judging what it was before, may take this long each; the API server waits for three in all.
 JUDGING_SECONDS: Final = 0.6
 _LONGEST_NAME: Final = 253
+_JSON: Final = "application/json"
 _ALLOWED: Final = Decision((), (), ())
 _KINDS: Final = frozenset(kind for _, kind in POD_SPEC_PATHS) | {"Namespace"}
 
@@ -90,6 +93,9 @@ class Cluster(Protocol):
         self, namespace: str, policy: ClusterPolicy, *, seconds: float
     ) -> tuple[Fact[Mapping[str, str]], Policy]:
         """The labels of a namespace, and what holds there."""
+
+    def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterable[Page]:
+        """The namespace's pods, read live, page by page; each page within `seconds()`. Raises ApiError."""
 
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
         """Whether the pod's controller has ready replicas; None where that could not be looked up."""
@@ -197,7 +203,7 @@ def _answer(endpoint: str, judge: Callable[[Review], _Answer], clock: Callable[[
             for finding in findings:
                 metrics.FINDINGS.labels(finding.code, finding.confidence.word, mode).inc()
     _tell(review, answer, took)
-    return Response(answer.body, content_type="application/json")
+    return Response(answer.body, content_type=_JSON)
 
 
 # The few series there are, found again without building their key of labels each time.
@@ -206,7 +212,8 @@ _seconds = functools.cache(metrics.SECONDS.labels)
 
 
 def _body(incoming: Request) -> bytes:
-    if incoming.mimetype != "application/json":
+    # as the API server sends it; anything else is worth a parser's time
+    if incoming.environ.get("CONTENT_TYPE") != _JSON and incoming.mimetype != _JSON:
         raise BadReview("the content type is not application/json", status=415)
     return read_body(incoming.environ, BODY_LIMIT)
 
@@ -215,7 +222,7 @@ def _validate(review: Review, cluster: Cluster, options: Options, clock: Callabl
     if review.operation not in {"CREATE", "UPDATE"} or review.obj is None:
         return _ALLOWED
     if (review.group, review.kind) == ("", "Namespace"):
-        return _namespace(review.obj, options.policy)
+        return _namespace(review, review.obj, cluster, options.policy, clock)
     if review.subresource not in JUDGED_SUBRESOURCES:
         return _ALLOWED
     deadline = clock() + options.seconds
@@ -342,11 +349,26 @@ def _is_present(image: str | None, facts: Facts) -> bool:
     return isinstance(reference, Reference) and facts.image_evidence(image_key(reference)) is not None
 
 
-def _namespace(obj: Mapping[str, Any], policy: ClusterPolicy) -> Decision:
-    """A namespace is never denied; a label that means nothing is told to whoever writes it."""
-    labels = namespace_labels(obj)
-    told = tuple(invalid_label.finding(error) for error in of_labels(labels, policy).label_errors)
-    return Decision((), told, told)
+def _namespace(
+    review: Review, obj: Mapping[str, Any], cluster: Cluster, policy: ClusterPolicy, clock: Callable[[], float]
+) -> Decision:
+    """A namespace is never denied; whoever writes its labels is told what they do.
+
+    A label that means nothing is one thing, and a stricter level the other: which of the pods that are there it would
+    deny when they are made again.
+    """
+    after = of_labels(namespace_labels(obj), policy)
+    told = tuple(invalid_label.finding(error) for error in after.label_errors)
+    decision = Decision((), told, told)
+    if review.operation != "UPDATE" or not review.old or obj.get("metadata", {}).get("deletionTimestamp") is not None:
+        return decision
+    try:
+        before = of_labels(namespace_labels(review.old), policy)
+    except Malformed as malformed:
+        raise BadReview(f"request.oldObject.{malformed}") from None
+    if after.modes.enforce >= before.modes.enforce:  # the smaller, the stricter
+        return decision
+    return replace(decision, running=look(cluster, review.name, before, after, clock))
 
 
 def _tell(review: Review, answer: _Answer, took: float) -> None:

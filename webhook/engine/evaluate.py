@@ -70,8 +70,10 @@ def evaluate(
     (PULL903): the others' word holds.
     """
     images = subjects(workload, facts)
-    order = {subject.container.field: index for index, subject in enumerate(images)}
     found = list(_found(workload, images, facts, checks, out_of_time))
+    if not found:
+        return ()
+    order = {subject.container.field: index for index, subject in enumerate(images)}
     return tuple(
         sorted(found, key=lambda finding: (-finding.confidence, order.get(finding.field, len(order)), finding.code))
     )

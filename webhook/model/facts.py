@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from webhook.model.keyring import look_up
 from webhook.model.policy import ClusterPolicy, of_labels
@@ -59,6 +59,9 @@ class SecretRef:
     secret: Fact[PullSecret | None]
 
 
+_NONE_HIDDEN: Final[Fact[tuple[SecretRef, ...]]] = Known(())
+
+
 @dataclass(frozen=True, slots=True)
 class PullSecretList:
     """The pull secrets that the kubelet will use for a pod, in its order, and where that list comes from.
@@ -72,10 +75,15 @@ class PullSecretList:
     source: Literal["pod", "serviceAccount"]
     account: str
     refs: tuple[SecretRef, ...]
-    hidden: Fact[tuple[SecretRef, ...]] = Known(())
+    hidden: Fact[tuple[SecretRef, ...]] = _NONE_HIDDEN
     account_exists: Fact[bool] = NOT_LOOKED
     account_names: Fact[tuple[str, ...]] = NOT_LOOKED
     _remembered: dict[tuple[str, str], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pull secret is listed, and none is hidden by an own list."""
+        return not self.refs and self.hidden == _NONE_HIDDEN
 
     def known_secrets(self) -> tuple[PullSecret, ...]:
         """Those that exist, in order."""

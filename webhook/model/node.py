@@ -220,7 +220,7 @@ def read_map(parent: Json, key: str, at: str) -> Json:
     value = parent.get(key)
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):
         raise Malformed(join(at, key), "a map belongs here")
     return value
 
@@ -242,10 +242,10 @@ def read_list(parent: Json, key: str, at: str, read: Callable[[Json, str], Any])
     if value is None:
         return
     here = join(at, key)
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not isinstance(value, (list, Sequence)) or isinstance(value, str):
         raise Malformed(here, "a list belongs here")
     for index, item in enumerate(value):
-        if not isinstance(item, Mapping):
+        if not isinstance(item, (dict, Mapping)):
             raise Malformed(f"{here}[{index}]", "a map belongs here")
         yield read(item, f"{here}[{index}]")
 

@@ -193,7 +193,7 @@ class _Reader:
         value = self._get(parent, key, at, "a map")
         if value is _ABSENT:
             return {}
-        if not isinstance(value, Mapping):
+        if not isinstance(value, (dict, Mapping)):
             raise Malformed(_join(at, key), f"{_type_name(value)} where a map belongs")
         return value
 
@@ -208,11 +208,11 @@ class _Reader:
         value = self._get(parent, key, at, "a list")
         if value is _ABSENT:
             return
-        if not isinstance(value, Sequence) or isinstance(value, str):
+        if not isinstance(value, (list, Sequence)) or isinstance(value, str):
             raise Malformed(_join(at, key), f"{_type_name(value)} where a list belongs")
         for index, item in enumerate(value):
             here = f"{_join(at, key)}[{index}]"
-            if not isinstance(item, Mapping):
+            if not isinstance(item, (dict, Mapping)):
                 raise Malformed(here, f"{_type_name(item)} where a map belongs")
             yield item, here
 

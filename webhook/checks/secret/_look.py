@@ -99,6 +99,9 @@ def relevant(subject: ImageSubject) -> Look | None:
 
     None for the common case, a public image and no pull secret, so that no check of this folder is run for it.
     """
+    reference, listed = subject.reference, subject.facts.pull_secrets
+    if isinstance(listed, Known) and listed.value.is_empty and isinstance(reference, Reference):
+        return look(subject) if need(reference) is Need.ALWAYS else None
     seen = look(subject)
     if seen is None or seen.found.matches:
         return seen
