@@ -88,16 +88,23 @@ def spawn(
                 env=None if env is None else dict(env),
             )
 
-    return Process(name, log, _starter(os.getpid()).submit(start).result())
+    return Process(name, log, _starter(os.getpid(), _network()).submit(start).result())
 
 
 @functools.cache
-def _starter(_pid: int) -> ThreadPoolExecutor:
+def _starter(_pid: int, _network: str) -> ThreadPoolExecutor:
     """The one thread that starts children: the kernel's signal comes when the *thread* that forked ends.
 
-    Per process, because a fork does not take threads along.
+    Per process, because a fork does not take threads along; per network namespace, because a child has its thread's.
     """
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="pullproof-starter")
+
+
+def _network() -> str:
+    """The network namespace of the calling thread, where the system has such (tests/node/network.py)."""
+    with contextlib.suppress(OSError):
+        return str(Path("/proc/thread-self/ns/net").readlink())
+    return ""
 
 
 def reserve_port(address: str = "127.0.0.1", port: int = 0) -> socket.socket:

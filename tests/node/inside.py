@@ -6,8 +6,9 @@ the node does outlives it. It also answers DNS in there: a node of the tests mus
 
 Run by node.py as `unshare --mount --pid --fork --kill-child --mount-proc python -IS inside.py plan.json`. The plan:
 
-    {"mounts": [["tmpfs", target] | ["bind", source, target]],
+    {"mounts": [["tmpfs", target] | ["bind", source, target] | ["overlay", folder of a tmpfs, target]],
      "addresses": {domain name: IPv4 address},       what DNS answers; all else does not exist
+     "network": null | {"link", "bridge", "address", "gateway", "pods"},    how it is joined to the network outside
      "stages": [{"wait_for": [path, …], "programs": [{"name", "argv", "env", "log", "outside"}]}]}
 
 A stage starts when its files (sockets) are there; `outside` programs stay in the network namespace of the host.
@@ -44,6 +45,8 @@ def main() -> int:
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    if plan["network"] is not None:
+        _join(plan["network"], host_network)
     answers = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     answers.bind(("127.0.0.1", 53))
     threading.Thread(target=_serve_names, args=(answers, plan["addresses"]), daemon=True).start()
@@ -76,11 +79,34 @@ def _mount(kind: str, *paths: str) -> None:
         target.mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "node", str(target)], check=True)
         return
+    if kind == "overlay":  # what is written to the target goes to the folder
+        upper, work = Path(paths[0]) / "upper", Path(paths[0]) / "work"
+        upper.mkdir()
+        work.mkdir()
+        options = f"lowerdir={target},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "node", str(target)], check=True)
+        return
     source, target = Path(paths[0]), target.resolve()
     if not target.exists():  # what a link pointed to went under a mount before this one
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
     subprocess.run(["mount", "--bind", str(source), str(target)], check=True)
+
+
+def _join(network: dict[str, str], host_network: int) -> None:
+    """A cable to the bridge outside: a default route here, a route to the pods there, and packets go both ways."""
+    outside = ["nsenter", f"--net=/proc/self/fd/{host_network}"]
+    link, address = network["link"], network["address"]
+    for command in (
+        [*outside, *("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(os.getpid()))],
+        [*outside, *("ip", "link", "set", link, "master", network["bridge"], "up")],
+        ["ip", "address", "add", f"{address}/24", "dev", "eth0"],
+        ["ip", "link", "set", "eth0", "up"],
+        ["ip", "route", "add", "default", "via", network["gateway"]],
+        [*outside, *("ip", "route", "add", network["pods"], "via", address)],
+    ):
+        subprocess.run(command, check=True, pass_fds=[host_network])
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 
 def _start(program: dict[str, Any], host_network: int) -> int:

@@ -7,8 +7,9 @@ Why: what pullproof calls certain is a promise about the machinery that pulls, s
 
 containerd and the registries have a network namespace of their own with nothing but loopback: DNS, TLS and the
 registry's answers are real, and no name leads to the internet. Pods have to say hostNetwork (they share it). The
-kubelet stays outside, where the API server is. Everything lives in PID and mount namespaces (inside.py) that the kernel
-clears when this process ends, however it ends.
+kubelet stays outside, where the API server is. With `network` (network.py) it is inside too, pods get addresses, and a
+cable leads to the API server and to other nodes, nowhere else. Everything lives in PID and mount namespaces (inside.py)
+that the kernel clears when this process ends, however it ends.
 
 Must not: know pullproof, or leave anything behind: state folder, processes, mounts, control groups, sysctls.
 """
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from tests.controlplane.controlplane import ControlPlane
     from tests.controlplane.processes import Process, StateFolder
+    from tests.node.network import Place
     from tests.node.parts import Parts
 
 START_SECONDS = 120
@@ -65,6 +67,7 @@ class Node:
     names: further names that DNS knows, with their IPv4 address (where nothing listens: refused).
     kubelet: settings for the KubeletConfiguration that win over those here.
     arguments: further arguments of the kubelet, e.g. `--node-labels=…`.
+    network: the place in a Network that `start` is called in; without it pods have no network of their own.
 
     While it runs: `name`, `images` (pushes into every registry), `state` (logs are `*.log` in it). Raises
     PartMissingError, BuildError or NodeError.
@@ -82,6 +85,7 @@ class Node:
         names: Mapping[str, str] | None = None,
         kubelet: Mapping[str, Any] | None = None,
         arguments: Sequence[str] = (),
+        network: Place | None = None,
         progress: bool = True,
     ) -> None:
         self.name = name
@@ -91,6 +95,7 @@ class Node:
         self._names = names or {}
         self._kubelet_settings = kubelet or {}
         self._arguments = arguments
+        self._network = network
         self._progress = progress
         self._folder: StateFolder | None = None
         self._process: Process | None = None
@@ -167,10 +172,21 @@ class Node:
         self._folder = new_state_folder(_KIND)
         self.state = self._folder.path
         prepared = registry_parts.prepare(self._registries, self.state / "registries", built.registry)
-        for name in ("containerd", "cni", "certs.d", "kubelet", "kubelet-pki", "pods", "var-log", "plugins"):
+        for name in (
+            "containerd",
+            "cni",
+            "cni-state",
+            "certs.d",
+            "kubelet",
+            "kubelet-pki",
+            "pods",
+            "var-log",
+            "plugins",
+        ):
             (self.state / name).mkdir()
-        (self.state / "cni" / "10-loopback.conflist").write_text(
-            json.dumps({"cniVersion": "1.0.0", "name": "loopback-only", "plugins": [{"type": "loopback"}]})
+        plugins = [] if self._network is None else [self._network.plugin(self.state / "cni-state")]
+        (self.state / "cni" / "10-pods.conflist").write_text(
+            json.dumps({"cniVersion": "1.0.0", "name": "pods", "plugins": [*plugins, {"type": "loopback"}]})
         )
         for host, address in self._mirrors.items():
             (self.state / "certs.d" / host).mkdir()
@@ -187,7 +203,7 @@ class Node:
             "argv": [str(built.kubelet), *self._kubelet_arguments(plane)],
             "env": environment,
             "log": str(self.state / "kubelet.log"),
-            "outside": True,
+            "outside": self._network is None,
         }
         containerd = {
             "name": "containerd",
@@ -203,10 +219,13 @@ class Node:
                 ["tmpfs", str(self.state / "run")],
                 ["tmpfs", "/run"],
                 ["bind", str(self.state / "var-log"), "/var/log"],
+                # what the network plugins' library writes to /var/lib/cni, which this machine may not have
+                *([] if self._network is None else [["overlay", str(self.state / "run"), "/var/lib"]]),
                 *self._sysctls(),
                 ["bind", str(self.state / "resolv.conf"), "/etc/resolv.conf"],
             ],
             "addresses": {**prepared.addresses, **self._names},
+            "network": None if self._network is None else self._network.plan(self.name),
             "stages": [
                 {"wait_for": [], "programs": [*prepared.programs, containerd]},
                 {"wait_for": [str(containerd_socket)], "programs": [kubelet]},
@@ -221,6 +240,7 @@ class Node:
             f"--hostname-override={self.name}",
             f"--root-dir={self.state / 'kubelet'}",
             f"--cert-dir={self.state / 'kubelet-pki'}",
+            *([] if self._network is None else [f"--node-ip={self._network.address}"]),
             *self._arguments,
         ]
 
@@ -231,7 +251,7 @@ class Node:
         return {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "address": "127.0.0.1",
+            "address": "127.0.0.1" if self._network is None else self._network.address,
             "port": port,
             "readOnlyPort": 0,
             "healthzPort": 0,
