@@ -1,22 +1,16 @@
-"""The image, built as a user builds it: from the hashed wheels, on a base without a package index in reach.
-
-No registry of base images is needed: debootstrap makes one (minbase and python3), once, into the cache. Needs root,
-buildah and debootstrap (`apt-get install buildah debootstrap`); where they are missing this fails and says so.
-"""
+"""The image: small, as the manifests say, and able to run without a shell and without writing."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import image
 from tests.controlplane.processes import spawn
-from tests.gotools import cache_dir
+from tests.image import BASE, IMAGE, run
 from tests.serving import ServedWebhook
 from tests.waiting import eventually
 
@@ -25,75 +19,19 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tests.controlplane.controlplane import ControlPlane
+    from tests.image import Builder
 
-ROOT = Path(__file__).resolve().parents[1]
-SUITE, PYTHON = "bookworm", "3.11"
 LARGEST = 150 * 1000 * 1000
-BASE = "localhost/pullproof-test-base:latest"
-IMAGE = "localhost/pullproof-test:latest"
-
-
-def run(*command: str | Path, folder: Path | None = None, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True, text=True, check=False, cwd=folder, env=env, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
-    return done.stdout.strip()
-
-
-class Builder:
-    """buildah with its storage in a folder of the test's own."""
-
-    def __init__(self, storage: Path) -> None:
-        assert os.geteuid() == 0, "building an image without an engine needs root"
-        for program in ("buildah", "debootstrap"):
-            assert shutil.which(program), f"{program} is missing: apt-get install {program}"
-        self.storage = storage
-        self.env = {**os.environ, "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
-
-    def command(self, *arguments: str | Path) -> list[str]:
-        roots = ["--root", str(self.storage / "root"), "--runroot", str(self.storage / "run")]
-        return ["buildah", *roots, *(str(part) for part in arguments)]
-
-    def __call__(self, *arguments: str | Path) -> str:
-        return run(*self.command(*arguments), env=self.env)
 
 
 @pytest.fixture(scope="module")
-def base(uncaptured: Callable[[], AbstractContextManager[None]]) -> Path:
-    """A tar of a minimal Debian with python3, kept in the cache."""
-    tar = cache_dir() / f"base-{SUITE}.tar"
-    if not tar.exists():
-        tar.parent.mkdir(parents=True, exist_ok=True)
-        making = tar.with_suffix(f".{os.getpid()}")
-        with uncaptured():
-            run("debootstrap", "--variant=minbase", "--include=python3", SUITE, making.with_suffix(".root"))
-        run("tar", "--numeric-owner", "-C", making.with_suffix(".root"), "-cf", making, ".")
-        shutil.rmtree(making.with_suffix(".root"))
-        making.replace(tar)
-    return tar
-
-
-@pytest.fixture(scope="module")
-def built(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
-    builder = Builder(tmp_path_factory.mktemp("storage"))
-    context = tmp_path_factory.mktemp("context")
-    try:
-        empty = builder("from", "scratch")
-        builder("add", empty, base, "/")
-        builder("commit", empty, BASE)
-        builder("rm", empty)
-        run("make", "wheels", f"WHEELS={context / 'wheels'}", f"WHEELS_PYTHON={PYTHON}", folder=ROOT)
-        shutil.copytree(ROOT / "requirements", context / "requirements")
-        shutil.copy(ROOT / "Dockerfile", context)
-        shutil.copy(ROOT / ".dockerignore", context)
-        builder("build", "--build-arg", f"BASE={BASE}", "-f", context / "Dockerfile", "-t", IMAGE, context)
+def built(
+    uncaptured: Callable[[], AbstractContextManager[None]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Builder]:
+    with uncaptured():
+        image.base()
+    with image.built(tmp_path_factory.mktemp("image")) as builder:
         yield builder
-    finally:
-        with contextlib.suppress(AssertionError):
-            builder("rm", "--all")
-        shutil.rmtree(builder.storage, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
