@@ -64,6 +64,17 @@ class Images:
         index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
         return self._put(repository, tag, INDEX, index)
 
+    def push_layout(self, repository: str, tag: str, layout: Path) -> str:
+        """The one image of an OCI image layout (a folder), as it is. Returns its digest."""
+        repository = stored(repository)
+        blobs = layout / "blobs" / "sha256"
+        (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
+        content = (blobs / entry["digest"].removeprefix("sha256:")).read_bytes()
+        manifest = json.loads(content)
+        for blob in (manifest["config"], *manifest["layers"]):
+            self._upload(repository, (blobs / blob["digest"].removeprefix("sha256:")).read_bytes())
+        return self._put(repository, tag, entry["mediaType"], content)
+
     def _manifest(self, repository: str, platform: str, *, seed: str) -> bytes:
         self._have_layer(repository)
         config = json.dumps(
