@@ -17,13 +17,14 @@ from webhook.model.facts import Facts, Known
 from webhook.model.policy import of_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from flask.testing import FlaskClient
 
     from webhook.model.facts import Fact
     from webhook.model.policy import ClusterPolicy, Policy
     from webhook.model.workload import Workload
+    from webhook.sources.listing import Page
 
 LIMIT = 7 * 1024 * 1024
 
@@ -39,6 +40,9 @@ class KnownCluster:
         self, namespace: str, policy: ClusterPolicy, *, seconds: float
     ) -> tuple[Fact[Mapping[str, str]], Policy]:
         return Known({}), of_labels({}, policy)
+
+    def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterator[Page]:
+        return iter(())
 
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
         return False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from webhook.engine.decide import Mercy
-from webhook.engine.wording import annotation, denial, warnings
+from webhook.engine.wording import annotation, denial, impact, impact_annotation, warnings
 from webhook.errors import PullproofError
 
 if TYPE_CHECKING:
@@ -159,6 +159,9 @@ def encode(uid: str, decision: Decision, *, retry: str | None = None) -> bytes:
     if decision.warned:
         response["warnings"] = list(warnings(decision.warned))
     annotations = {}
+    if decision.running is not None:
+        response["warnings"] = [*response.get("warnings", ()), *impact(decision.running)]
+        annotations["running"] = impact_annotation(decision.running)
     if told := decision.audited or decision.denied:
         annotations["findings"] = annotation(told)
     if decision.unknown:

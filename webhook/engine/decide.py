@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from webhook.model.finding import Confidence, Heals
 
 if TYPE_CHECKING:
+    from webhook.engine.impact import Impact
     from webhook.model.finding import Finding
     from webhook.model.policy import Modes
     from webhook.model.workload import Workload
@@ -50,13 +51,17 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer to one request; `denied` empty means allowed. `unknown` findings are told, never counted as either."""
+    """The answer to one request; `denied` empty means allowed. `unknown` findings are told, never counted as either.
+
+    `running` is what a change of policy would do to pods that are there.
+    """
 
     denied: tuple[Finding, ...]
     warned: tuple[Finding, ...]
     audited: tuple[Finding, ...]
     unknown: tuple[Finding, ...] = ()
     mercy: Mercy = Mercy.NONE
+    running: Impact | None = None
 
     @property
     def allowed(self) -> bool:
@@ -67,7 +72,7 @@ class Decision:
         """One word for logs and metrics: deny, warn or allow."""
         if self.denied:
             return "deny"
-        return "warn" if self.warned else "allow"
+        return "warn" if self.warned or (self.running is not None and self.running.told) else "allow"
 
 
 def decide(findings: tuple[Finding, ...], workload: Workload, modes: Modes, at: Circumstances) -> Decision:

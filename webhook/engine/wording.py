@@ -13,6 +13,7 @@ from webhook.model.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from webhook.engine.impact import Group, Impact
     from webhook.model.finding import Finding
 
 WARNING_LENGTH = 120
@@ -22,6 +23,8 @@ ANNOTATION_LENGTH = 4_096
 _ELLIPSIS = "…"
 _ENOUGH_OF_A_MESSAGE = 24
 _NAMES_LENGTH = 40
+_HOST_LENGTH = 48
+IMPACT_GROUPS = 8
 
 
 def warnings(findings: Sequence[Finding]) -> tuple[str, ...]:
@@ -62,6 +65,55 @@ def _names(containers: list[str]) -> str:
         return listed
     first = printable(containers[0], _NAMES_LENGTH)
     return first if len(containers) == 1 else f"{first} and {len(containers) - 1} more"
+
+
+def impact(running: Impact) -> tuple[str, ...]:
+    """What a change of policy would do to what runs, grouped as Pod Security Admission does; at most 11 lines."""
+    lines = []
+    if running.hit:
+        lines.append(f"pullproof: {running.hit} of {running.looked} pods here would be denied if made again")
+    groups = running.by_weight()
+    lines += map(_group, groups[:IMPACT_GROUPS])
+    if (left := len(groups) - IMPACT_GROUPS) > 0:
+        lines.append(_with_scan(f"pullproof: and {left} more codes and registries", running.namespace))
+    if running.stopped is not None:
+        of = f" of {running.there}" if running.there > running.looked else ""
+        seen = f"pullproof: looked at {running.looked}{of} pods only: {printable(running.stopped)}"
+        lines.append(_with_scan(seen, running.namespace))
+    if running.unseen is not None:
+        unseen = f"pullproof: what runs here could not be looked at: {printable(running.unseen)}"
+        lines.append(_cut(unseen, WARNING_LENGTH))
+    return tuple(lines)
+
+
+def impact_annotation(running: Impact) -> str:
+    """The same for the audit log: `2 of 340 pods; PULL201 contoso.azureacr.io 2`."""
+    counts = [f"{group.code} {group.host} {group.pods}".replace("  ", " ") for group in running.by_weight()]
+    head = f"{running.hit} of {running.looked} pods" if running.unseen is None else f"not looked at: {running.unseen}"
+    stopped = [f"stopped: {running.stopped}"] if running.stopped is not None else []
+    return _cut(printable("; ".join((head, *counts, *stopped))), ANNOTATION_LENGTH)
+
+
+def _with_scan(text: str, namespace: str) -> str:
+    full = f"{text}; see `pullproof scan -n {printable(namespace)}`"
+    return full if len(full) <= WARNING_LENGTH else _cut(text, WARNING_LENGTH)
+
+
+def _group(group: Group) -> str:
+    """`pullproof PULL201 contoso.azureacr.io: 12 pods, shop-5b8-x2x4z and 11 more`, with as many names as fit."""
+    host = f" {printable(group.host, _HOST_LENGTH)}" if group.host else ""
+    head = f"pullproof {group.code}{host}: {group.pods} pod{'' if group.pods == 1 else 's'}, "
+    for shown in range(len(group.examples), 1, -1):
+        line = head + _examples(group, shown)
+        if len(line) <= WARNING_LENGTH:
+            return line
+    rest = f" and {group.pods - 1} more" if group.pods > 1 else ""
+    return head + printable(group.examples[0], WARNING_LENGTH - len(head) - len(rest)) + rest
+
+
+def _examples(group: Group, shown: int) -> str:
+    names = ", ".join(map(printable, group.examples[:shown]))
+    return f"{names} and {group.pods - shown} more" if group.pods > shown else names
 
 
 def denial(findings: Sequence[Finding], retry: str | None = None) -> str:

@@ -19,13 +19,13 @@ from webhook.model.policy import PREFIX, of_labels, of_unread_namespace
 from webhook.sources.connection import collection_path, object_path
 from webhook.sources.errors import ApiError
 from webhook.sources.evidence import EvidenceIndex, Places, SecretHosts
-from webhook.sources.listing import list_all
+from webhook.sources.listing import list_all, list_pages
 from webhook.sources.live import LiveReads, read_live
 from webhook.sources.reflector import Reflector
 from webhook.sources.shared import Shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from webhook.model.dockerconfig import AuthEntry, PullSecret
     from webhook.model.facts import Fact, PullSecretList
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from webhook.model.workload import Workload
     from webhook.sources.cache import Key
     from webhook.sources.connection import Connection
+    from webhook.sources.listing import Page
     from webhook.sources.reflector import ReflectorState
 
 STALE_AFTER_SECONDS: Final = 300.0
@@ -49,6 +50,7 @@ _OWNERS: Final = {
 
 
 _MOST_SECRETS: Final = 32  # that are looked at for one workload; each may cost a live read
+_POD_PAGE: Final = 250
 _SHARED_ENTRIES: Final = 8192
 _SHARED_IMAGES: Final = 32768
 
@@ -256,6 +258,15 @@ class LiveCluster:
         self._secret_places.change(key.name, key.namespace, there=new is not None)
         before, after = secret_hosts(old), secret_hosts(new)
         self._secret_hosts.change(SecretPlace(key.namespace, key.name), before, after)
+
+    def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterator[Page]:
+        """The pods of a namespace, read live, page by page, each within what `seconds` gives then. Raises ApiError.
+
+        Without resourceVersion=0, with which an API server takes no notice of the limit and sends them all at once
+        (seen with 1.36.3): a namespace may have more pods than this process has memory for.
+        """
+        path = collection_path("", "v1", "pods", namespace=namespace)
+        return list_pages(self._connection, path, page=_POD_PAGE, timeout_seconds=seconds, one_snapshot=False)
 
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
         references = (pod.get("metadata") or {}).get("ownerReferences")

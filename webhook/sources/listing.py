@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from webhook.sources.errors import GarbledError, GoneError
+from webhook.sources.errors import GarbledError, GoneError, TimedOutError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from webhook.sources.connection import Connection
 
@@ -20,10 +20,14 @@ PAGE_SECONDS = 30.0
 
 
 class Page(NamedTuple):
-    """`resource_version` is the collection's, the same for all pages of one list."""
+    """`resource_version` is the collection's, the same for all pages of one list; `remaining` come after this page.
+
+    The API server counts `remaining` for lists without selectors only.
+    """
 
     items: list[dict[str, Any]]
     resource_version: str
+    remaining: int = 0
 
 
 def list_all(
@@ -52,17 +56,23 @@ def list_pages(
     *,
     query: Mapping[str, str] | None = None,
     page: int,
-    timeout_seconds: float = PAGE_SECONDS,
+    timeout_seconds: float | Callable[[], float] = PAGE_SECONDS,
     one_snapshot: bool = True,
 ) -> Iterator[Page]:
-    """Yield the pages of one list. Raises ApiError; GoneError when its snapshot is gone and `one_snapshot` is asked."""
+    """Yield the pages of one list. Raises ApiError; GoneError when its snapshot is gone and `one_snapshot` is asked.
+
+    `timeout_seconds` is per page; a function of it is asked before each, and TimedOutError raised where it has none.
+    """
     token = ""
     while True:
+        seconds = timeout_seconds() if callable(timeout_seconds) else timeout_seconds
+        if seconds <= 0:
+            raise TimedOutError(f"GET {path}: no time is left for it")
         asked = {**(query or {}), "limit": str(page)}
         if token:
             asked["continue"] = token
         try:
-            document = connection.get_json(path, asked, timeout_seconds=timeout_seconds)
+            document = connection.get_json(path, asked, timeout_seconds=seconds)
         except GoneError as error:
             # The 410 brings a token that goes on after the last name, in the newest snapshot (API concepts, "Retrieving
             # large results sets in chunks").
@@ -73,7 +83,12 @@ def list_pages(
         items, metadata = document.get("items"), document.get("metadata")
         if not isinstance(metadata, dict) or not isinstance(items, list | None):
             raise GarbledError(f"the API server's answer to GET {path} is not a list")
-        part = Page(_typed(items or [], document), str(metadata.get("resourceVersion") or ""))
+        remaining = metadata.get("remainingItemCount")
+        part = Page(
+            _typed(items or [], document),
+            str(metadata.get("resourceVersion") or ""),
+            remaining if isinstance(remaining, int) else 0,
+        )
         token = metadata.get("continue") or ""
         del document, items, metadata
         yield part

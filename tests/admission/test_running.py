@@ -1,0 +1,178 @@
+"""A look at what runs is bounded, counts each pod once, and says what it left out.
+
+The pods are values here: three thousand real ones take longer to make than the rest of the tests. Real ones are in
+tests/e2e/test_visibility.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from webhook.admission.running import MOST_PODS, look
+from webhook.engine.impact import Group, Impact
+from webhook.engine.wording import WARNING_LENGTH, impact, impact_annotation
+from webhook.model.facts import Facts
+from webhook.model.policy import ClusterPolicy, of_labels
+from webhook.sources.errors import ForbiddenError, TimedOutError, UnavailableError
+from webhook.sources.listing import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from webhook.model.policy import Policy
+    from webhook.model.workload import Workload
+    from webhook.sources.errors import ApiError
+
+TYPO = "contoso.azureacr.io/shop:1"
+INVALID = "contoso.azurecr.io//shop:1"
+GOOD = "contoso.azurecr.io/shop:1"
+LATEST = "quay.io/contoso/shop"
+
+
+def policy(level: str) -> Policy:
+    return of_labels({"pullproof.dev/enforce": level}, ClusterPolicy())
+
+
+def pod(name: str, image: str, *, owner: str = "", phase: str = "Running", **metadata: Any) -> dict[str, Any]:
+    owners = [{"kind": "ReplicaSet", "name": owner, "uid": owner, "controller": True}] if owner else []
+    return {
+        "metadata": {"name": name, "uid": name, "namespace": "shop", "ownerReferences": owners, **metadata},
+        "spec": {"containers": [{"name": "app", "image": image}]},
+        "status": {"phase": phase},
+    }
+
+
+class Listed:
+    """Pages of pods, and an error after them where one is given."""
+
+    def __init__(self, *pages: Sequence[dict[str, Any]], error: ApiError | None = None, remaining: int = 0) -> None:
+        self.pages = pages
+        self.error = error
+        self.remaining = remaining
+        self.judged = 0
+
+    def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterator[Page]:
+        assert namespace == "shop"
+        for index, page in enumerate(self.pages):
+            yield Page(list(page), "1", sum(map(len, self.pages[index + 1 :])) + self.remaining)
+        if self.error is not None:
+            raise self.error
+
+    def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float) -> Facts:
+        self.judged += 1
+        return Facts(policy=of_labels({}, policy))
+
+
+def seen(cluster: Listed, before: str = "off", after: str = "certain", *, tick: float = 0.0) -> Impact:
+    """The look, by a clock that moves by `tick` each time that it is read."""
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += tick
+        return now[0]
+
+    return look(cluster, "shop", policy(before), policy(after), clock)
+
+
+def test_grouped_by_code_and_registry_most_first() -> None:
+    cluster = Listed(
+        [pod("one", INVALID), pod("fine", GOOD)], [pod(f"shop-{number}", TYPO, owner="shop") for number in range(5)]
+    )
+    found = seen(cluster)
+    assert impact(found) == (
+        "pullproof: 6 of 7 pods here would be denied if made again",
+        "pullproof PULL201 contoso.azureacr.io: 5 pods, shop-0, shop-1, shop-2 and 2 more",
+        "pullproof PULL101: 1 pod, one",
+    )
+    assert impact_annotation(found) == "6 of 7 pods; PULL201 contoso.azureacr.io 5; PULL101 1"
+    assert cluster.judged == 3, "pods of one controller share their verdict"
+
+
+def test_pods_of_one_controller_with_another_image_are_judged_by_themselves() -> None:
+    assert seen(Listed([pod("a", TYPO, owner="shop"), pod("b", GOOD, owner="shop")])).hit == 1
+
+
+def test_only_what_the_change_brings_is_news() -> None:
+    cluster = Listed([pod("a", TYPO), pod("b", LATEST)])
+    assert impact(seen(cluster, "certain", "advisory")) == (
+        "pullproof: 1 of 2 pods here would be denied if made again",
+        "pullproof PULL107 quay.io: 1 pod, b",
+    )
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        pod("a", TYPO, phase="Succeeded"),
+        pod("a", TYPO, phase="Failed"),
+        pod("a", TYPO, deletionTimestamp="2026-01-01T00:00:00Z"),
+        pod("a", TYPO, annotations={"kubernetes.io/config.mirror": "x"}),
+        {"metadata": {"name": "a"}, "spec": {"containers": "none"}},
+    ],
+    ids=["succeeded", "failed", "being deleted", "mirror", "malformed"],
+)
+def test_pods_that_are_not_made_again_don_t_count(left_out: dict[str, Any]) -> None:
+    found = seen(Listed([left_out]))
+    assert (found.looked, found.hit, impact(found)) == (1, 0, ())
+
+
+def test_it_stops_at_the_limit_of_pods_and_says_so() -> None:
+    many = [pod(f"p{number}", GOOD, owner="shop") for number in range(MOST_PODS)]
+    found = seen(Listed(many, [pod("one-more", TYPO)], remaining=9_000))
+    assert impact(found) == (
+        "pullproof: looked at 3000 of 12001 pods only: 3000 is the limit; see `pullproof scan -n shop`",
+    )
+
+
+def test_exactly_as_many_as_the_limit_are_all_looked_at() -> None:
+    found = seen(Listed([pod(f"p{number}", GOOD, owner="shop") for number in range(MOST_PODS)]))
+    assert (found.looked, found.stopped) == (MOST_PODS, None)
+
+
+def test_it_stops_when_the_time_is_over_and_says_so() -> None:
+    found = seen(Listed([pod(f"p{number}", TYPO) for number in range(100)], remaining=20), tick=0.01)
+    assert 0 < found.looked < 100
+    assert impact(found)[-1] == (
+        f"pullproof: looked at {found.looked} of 120 pods only: 1 s was over; see `pullproof scan -n shop`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ForbiddenError("403 and more"), "pullproof has no right to list pods"),
+        (TimedOutError("silence"), "no answer within 1 s"),
+        (UnavailableError("nobody listens"), "nobody listens"),
+    ],
+)
+def test_where_it_can_t_look_it_says_so(error: ApiError, told: str) -> None:
+    assert impact(seen(Listed(error=error))) == (f"pullproof: what runs here could not be looked at: {told}",)
+    assert impact_annotation(seen(Listed(error=error))) == f"not looked at: {told}"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(TimedOutError("silence"), "1 s was over"), (UnavailableError("gone"), "the API server did not go on")],
+)
+def test_a_list_that_breaks_off_is_no_whole_look(error: ApiError, told: str) -> None:
+    found = seen(Listed([pod("a", TYPO)], error=error))
+    assert impact(found) == (
+        "pullproof: 1 of 1 pods here would be denied if made again",
+        "pullproof PULL201 contoso.azureacr.io: 1 pod, a",
+        f"pullproof: looked at 1 pods only: {told}; see `pullproof scan -n shop`",
+    )
+
+
+def test_lines_are_few_and_short_whatever_the_names_are() -> None:
+    found = Impact("n" * 63)
+    for number in range(40):
+        host = f"{number}.{'h' * 300}\x1b[31m"
+        found.groups["PULL201", host] = Group("PULL201", host, 9, [f"{'p' * 250}{end}" for end in "abc"])
+        found.hit = found.looked = 9
+    found.stopped = "x" * 300
+    lines = impact(found)
+    assert len(lines) == 11
+    assert all(len(line) <= WARNING_LENGTH and line.isprintable() for line in lines)
+    assert len(impact_annotation(found)) <= 4096

@@ -1,0 +1,126 @@
+"""A look at the pods that are there when somebody changes what holds for them.
+
+Why in the webhook: whoever raises a level reads the answer in the same second, by `kubectl label`; a report that comes
+later is read by somebody else. So the look is bounded three times: by pods, by seconds, and by the review's own time.
+
+Must not: keep a pod, deny anything, or take longer than it was given: what is left out is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from webhook.checks.index import all_checks
+from webhook.engine.evaluate import evaluate
+from webhook.engine.impact import Impact, groups_of, newly_denied
+from webhook.errors import Malformed, PullproofError
+from webhook.model.workload import extract
+from webhook.sources.errors import ForbiddenError, TimedOutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from webhook.model.facts import Facts
+    from webhook.model.policy import ClusterPolicy, Policy
+    from webhook.model.workload import Workload
+    from webhook.sources.listing import Page
+
+MOST_PODS: Final = 3_000
+SECONDS: Final = 1.0
+_MIRROR_POD: Final = "kubernetes.io/config.mirror"
+_ENDED: Final = frozenset({"Succeeded", "Failed"})
+
+
+class Pods(Protocol):
+    """What a look needs of the cluster."""
+
+    def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterable[Page]:
+        """The namespace's pods, read live, page by page; each page within `seconds()`. Raises ApiError."""
+
+    def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float) -> Facts:
+        """What is known around a workload."""
+
+
+def look(
+    cluster: Pods,
+    namespace: str,
+    before: Policy,
+    after: Policy,
+    clock: Callable[[], float],
+    *,
+    seconds: float = SECONDS,
+) -> Impact:
+    """What the pods of `namespace` would be denied for under `after` and are not under `before`.
+
+    At most `MOST_PODS` are looked at and at most `seconds` are taken, whichever comes first. Pods of one controller
+    with the same images, pull secrets and ServiceAccount share their verdict. Never raises.
+    """
+    until = clock() + seconds
+    impact = Impact(namespace)
+    verdicts: dict[object, tuple[tuple[str, str], ...]] = {}
+
+    def left() -> float:
+        return max(until - clock(), 0.0)
+
+    try:
+        for page in cluster.pods(namespace, seconds=left):
+            impact.there = impact.looked + len(page.items) + page.remaining
+            for pod in page.items:
+                if impact.looked >= MOST_PODS:
+                    impact.stopped = f"{MOST_PODS} is the limit"
+                elif not left():
+                    impact.stopped = f"{seconds:g} s was over"
+                if impact.stopped is not None:
+                    return impact
+                impact.add(_name(pod), _hits(cluster, pod, before, after, verdicts, left))
+    except PullproofError as error:
+        over = isinstance(error, TimedOutError)
+        if impact.looked:
+            impact.stopped = f"{seconds:g} s was over" if over else "the API server did not go on"
+        elif isinstance(error, ForbiddenError):
+            impact.unseen = "pullproof has no right to list pods"
+        else:
+            impact.unseen = f"no answer within {seconds:g} s" if over else str(error)
+    return impact
+
+
+def _hits(
+    cluster: Pods,
+    pod: Mapping[str, Any],
+    before: Policy,
+    after: Policy,
+    verdicts: dict[object, tuple[tuple[str, str], ...]],
+    left: Callable[[], float],
+) -> tuple[tuple[str, str], ...]:
+    metadata = pod.get("metadata") or {}
+    ended = (pod.get("status") or {}).get("phase") in _ENDED
+    if ended or metadata.get("deletionTimestamp") or _MIRROR_POD in (metadata.get("annotations") or {}):
+        return ()
+    try:
+        workload = extract(pod, group_kind=("", "Pod"))
+    except Malformed:
+        return ()
+    if workload is None:
+        return ()
+    owners = metadata.get("ownerReferences") or ()
+    maker = next((owner.get("uid") for owner in owners if owner.get("controller")), None) or metadata.get("uid")
+    key = (maker, workload.containers, workload.service_account, workload.pull_secret_names)
+    known = verdicts.get(key)
+    if known is None:
+        facts = cluster.facts(workload, after.cluster, seconds=left())
+        known = verdicts[key] = _judged(workload, facts, before, after)
+    return known
+
+
+def _judged(workload: Workload, facts: Facts, before: Policy, after: Policy) -> tuple[tuple[str, str], ...]:
+    findings = evaluate(workload, replace(facts, policy=after), all_checks())
+    if not findings:
+        return ()
+    same = before.cluster == after.cluster  # then labels alone have changed, and they change no finding
+    earlier = findings if same else evaluate(workload, replace(facts, policy=before), all_checks())
+    return groups_of(newly_denied(findings, earlier, workload, before.modes, after.modes))
+
+
+def _name(pod: Mapping[str, Any]) -> str:
+    return str((pod.get("metadata") or {}).get("name") or "")
