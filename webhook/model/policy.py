@@ -1,4 +1,4 @@
-"""Which level holds in which mode for a namespace: Pod Security Admission's way, by labels.
+"""Which level holds in which mode for a namespace: Pod Security Admission's way, by labels, between default and floor.
 
 Parsing always returns a usable policy *plus* what was wrong with the labels: a mistyped label never blocks and never
 weakens. It falls back to the stricter of default and floor, and the mistake becomes a finding (PULL801).
@@ -6,33 +6,40 @@ weakens. It falls back to the stricter of default and floor, and the mistake bec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
-from webhook.model.finding import Level
+from webhook.model.finding import Confidence, Level
+from webhook.model.policy_exemption import Exemptions
+from webhook.model.policy_glob import GlobTable
+from webhook.model.policy_spec import LEVEL_WORDS, SWITCH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from webhook.model.node import Taint
+    from webhook.model.policy_spec import Levels, RegistryRule
 
 PREFIX: Final = "pullproof.dev/"
 MODES: Final = ("enforce", "warn", "audit")
 INJECT_OS: Final = "inject-os"
-LEVELS: Final[Mapping[str, Level]] = {level.word: level for level in reversed(Level)}
+LEVELS: Final = LEVEL_WORDS
 _KEYS: Final = tuple(PREFIX + name for name in (*MODES, INJECT_OS))
-SWITCH: Final[Mapping[str, bool]] = {"enabled": True, "disabled": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """The level of each mode: findings at it or above it are denied (enforce), warned about, or audited."""
+    """The level of each mode: findings at it or above it are denied (enforce), warned about, or audited.
+
+    `deny_templates`: a template may be denied too, not only the pods that are made of it.
+    """
 
     enforce: Level
     warn: Level
     audit: Level
     inject_os: bool = False
+    deny_templates: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +76,93 @@ class ImageOsRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """How sure the findings of a check count: `exactly` so, or `at_least` so; never what could not be looked at."""
+
+    exactly: Confidence | None = None
+    at_least: Confidence = Confidence.UNKNOWN
+
+    def of(self, confidence: Confidence) -> Confidence:
+        if confidence is Confidence.UNKNOWN:
+            return confidence
+        return max(confidence if self.exactly is None else self.exactly, self.at_least)
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """What one policy says of a registry; `source` names that policy.
+
+    `vouches`: its word that the registry is there counts. A namespace's owner may ask for credentials and no more.
+    """
+
+    source: str
+    rule: RegistryRule
+    vouches: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AllowList:
+    """The registries that may be used; `source` names the policy whose list it is."""
+
+    source: str
+    globs: GlobTable[str]
+    shown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerLevels:
+    """What a namespace's owner asks for in a PullPolicy."""
+
+    source: str
+    levels: Levels
+
+
+_NO_RULES: Final[GlobTable[Sourced]] = GlobTable()
+_NO_GLOBS: Final[GlobTable[str]] = GlobTable()
+_NO_EXEMPTIONS: Final = Exemptions()
+FLAGS: Final = "the webhook's own default"
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterPolicy:
-    """What the platform team fixed for every namespace.
+    """What the platform team fixed for a namespace, and what it let the namespace's owners add.
 
     The default levels, a floor that labels can't go under, the operating system of images (the first rule that covers
-    one counts), and the taints that Windows nodes carry, which injection lets its pods tolerate.
+    one counts), and the taints that Windows nodes carry, which injection lets its pods tolerate. The rest comes from
+    ClusterPullPolicies and PullPolicies alone: `overrides` by check, `registries`, what nodes do out of sight
+    (`rewrites` and `preloaded` give the name of the policy that says so; `node_credentials` is `none`, `listed` or
+    None), `allowed` (all lists have to hold the image), `exemptions`. `owner_levels` are those of PullPolicies;
+    `delegated` is what these may weaken. `sources` says which policy a setting is from.
     """
 
     default: Modes = Modes(enforce=Level.CERTAIN, warn=Level.LIKELY, audit=Level.ADVISORY)
     floor: Modes = Modes(enforce=Level.OFF, warn=Level.OFF, audit=Level.OFF)
     image_os: tuple[ImageOsRule, ...] = ()
     windows_taints: tuple[Taint, ...] = ()
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    registries: GlobTable[Sourced] = _NO_RULES
+    rewrites: GlobTable[str] = _NO_GLOBS
+    preloaded: GlobTable[str] = _NO_GLOBS
+    node_credentials: str | None = None
+    credential_hosts: GlobTable[str] = _NO_GLOBS
+    allowed: tuple[AllowList, ...] = ()
+    exemptions: Exemptions = _NO_EXEMPTIONS
+    owner_levels: tuple[OwnerLevels, ...] = ()
+    delegated: frozenset[str] = frozenset()
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def credentials_of(self, repository: str) -> str | None:
+        """`required`, `nodeIdentity`, `anonymous`, or None where nobody says."""
+        return next((one.rule.credentials for one in self.registries.find(repository) if one.rule.credentials), None)
+
+    def vouches_for(self, repository: str) -> str | None:
+        """Which policy says that the host of this repository is there, or that nodes ask another one; or None."""
+        known = next((one.source for one in self.registries.find(repository) if one.vouches), None)
+        return known or self.rewrites.first(repository)
+
+    def is_pulled_elsewhere(self, repository: str) -> bool:
+        """Whether nodes pull this repository from a host that its name does not tell."""
+        return bool(self.rewrites.find(repository)) or any(one.rule.mirrors for one in self.registries.find(repository))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +174,43 @@ class Policy:
     cluster: ClusterPolicy = ClusterPolicy()
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The level of one mode, and what set it."""
+
+    level: Level
+    why: str
+
+
+def held_level(mode: str, labels: Mapping[str, str], cluster: ClusterPolicy) -> Held:
+    """The level of `mode` in a namespace with those labels: the one place where the order of precedence stands.
+
+    The label, else what a PullPolicy says where levels are delegated, else the default; then whatever PullPolicy is
+    stricter; then the floor. A label that means nothing is no label, and nothing weaker than the default holds for it.
+    """
+    default: Level = getattr(cluster.default, mode)
+    held = Held(default, cluster.sources.get(f"defaults.{mode}", FLAGS))
+    text = labels.get(PREFIX + mode)
+    owners = [
+        Held(level, one.source) for one in cluster.owner_levels if (level := getattr(one.levels, mode)) is not None
+    ]
+    if text is not None and text in LEVELS:
+        held = Held(LEVELS[text], f"label {PREFIX}{mode}")
+    elif text is None and owners and "levels" in cluster.delegated:
+        held = min(owners, key=lambda one: one.level)
+    held = min((held, *owners), key=lambda one: one.level)
+    lowest = Held(getattr(cluster.floor, mode), f"floor of {cluster.sources.get(f'floor.{mode}', FLAGS)}")
+    return min((held, lowest), key=lambda one: one.level)
+
+
 def of_labels(labels: Mapping[str, str], cluster: ClusterPolicy) -> Policy:
     """The policy of a namespace with those labels; labels of other prefixes are not looked at."""
-    levels: dict[str, Level] = {}
-    errors: list[LabelError] = []
-    for mode in MODES:
-        lowest: Level = getattr(cluster.floor, mode)
-        fallback: Level = min(getattr(cluster.default, mode), lowest)
-        text = labels.get(PREFIX + mode)
-        levels[mode] = fallback if text is None or text not in LEVELS else min(LEVELS[text], lowest)
-        if text is not None and text not in LEVELS:
-            errors.append(LabelError(PREFIX + mode, text, tuple(LEVELS), fallback.word))
+    levels = {mode: held_level(mode, labels, cluster).level for mode in MODES}
+    errors = [
+        LabelError(PREFIX + mode, text, tuple(LEVELS), levels[mode].word)
+        for mode in MODES
+        if (text := labels.get(PREFIX + mode)) is not None and text not in LEVELS
+    ]
     names = tuple(key.removeprefix(PREFIX) for key in _KEYS)
     strangers = (key for key in labels if key.startswith(PREFIX) and key not in _KEYS)
     errors.extend(LabelError(key, labels[key], names, None) for key in strangers)
@@ -111,7 +220,8 @@ def of_labels(labels: Mapping[str, str], cluster: ClusterPolicy) -> Policy:
         errors.append(LabelError(PREFIX + INJECT_OS, text, tuple(SWITCH), "enabled" if inject_os else "disabled"))
     elif text is not None:
         inject_os = SWITCH[text]
-    return Policy(Modes(levels["enforce"], levels["warn"], levels["audit"], inject_os), tuple(errors), cluster)
+    modes = Modes(levels["enforce"], levels["warn"], levels["audit"], inject_os, cluster.default.deny_templates)
+    return Policy(modes, tuple(errors), cluster)
 
 
 def of_unread_namespace(cluster: ClusterPolicy) -> Policy:
@@ -120,4 +230,10 @@ def of_unread_namespace(cluster: ClusterPolicy) -> Policy:
     So nobody is blocked by what pullproof could not see, and nothing that the platform team fixed is lost.
     """
     default, floor = cluster.default, cluster.floor
-    return Policy(Modes(floor.enforce, min(default.warn, floor.warn), min(default.audit, floor.audit)), cluster=cluster)
+    modes = Modes(
+        floor.enforce,
+        min(default.warn, floor.warn),
+        min(default.audit, floor.audit),
+        deny_templates=default.deny_templates,
+    )
+    return Policy(modes, cluster=cluster)

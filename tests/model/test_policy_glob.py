@@ -1,0 +1,57 @@
+"""What a glob means, and that look-alikes are never meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from webhook.model.policy_glob import MEANING, BadGlob, GlobTable, read_glob
+
+
+@pytest.mark.parametrize(
+    ("glob", "repository", "covered"),
+    [
+        ("contoso.azurecr.io", "contoso.azurecr.io/shop", True),
+        ("contoso.azurecr.io", "contoso.azurecr.io/team/shop", True),
+        ("contoso.azurecr.io", "contoso.azurecr.io.evil.example/shop", False),
+        ("contoso.azurecr.io", "ContoSo.azurecr.io/shop", True),
+        ("contoso.azurecr.io", "contoso.azurecr.io:443/shop", False),
+        ("*.azurecr.io", "contoso.azurecr.io/shop", True),
+        ("*.azurecr.io", "a.b.azurecr.io/shop", False),
+        ("*.azurecr.io", "evilazurecr.io/shop", False),
+        ("*.azurecr.io", "azurecr.io/shop", False),
+        ("*.azurecr.io", "contoso-azurecr.io/shop", False),
+        ("*.dkr.ecr.*.amazonaws.com", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a", True),
+        ("docker.io/contoso/*", "docker.io/contoso/app", True),
+        ("docker.io/contoso/*", "docker.io/contoso/team/app", True),
+        ("docker.io/contoso/*", "docker.io/contoso", False),
+        ("docker.io/contoso/*", "docker.io/contoso-evil/app", False),
+        ("docker.io/contoso", "docker.io/contoso/app", False),
+        ("docker.io/*/app", "docker.io/a/b/app", True),
+        ("docker.io/library/nginx", "docker.io/library/nginx", True),
+        ("localhost:5000", "localhost:5000/a", True),
+        ("registry.example:5000/a", "registry.example:5000/a", True),
+        ("registry.example/a.b", "registry.example/aXb", False),
+    ],
+)
+def test_covers(glob: str, repository: str, covered: bool) -> None:
+    assert read_glob(glob).covers(repository) is covered
+    assert bool(GlobTable([(read_glob(glob), 1)]).find(repository)) is covered
+
+
+@pytest.mark.parametrize(
+    "glob",
+    ["*azurecr.io", "*", "a..io", "*.io", "*.*.io", "contoso.*.io", "nginx", "docker.io/a*", "docker.io/", "docker.io/A"],
+)
+def test_refused(glob: str) -> None:
+    with pytest.raises(BadGlob) as refused:
+        read_glob(glob)
+    assert str(refused.value) == f"`{glob}` says no images: {MEANING}"
+
+
+def test_the_most_specific_comes_first() -> None:
+    table = GlobTable(
+        [(read_glob(text), text) for text in ("*.azurecr.io", "contoso.azurecr.io", "contoso.azurecr.io/win/*")]
+    )
+    assert table.find("contoso.azurecr.io/win/a") == ("contoso.azurecr.io/win/*", "contoso.azurecr.io", "*.azurecr.io")
+    assert table.first("other.azurecr.io/win/a") == "*.azurecr.io"
+    assert table.first("ghcr.io/a") is None
