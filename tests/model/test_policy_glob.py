@@ -40,7 +40,7 @@ def test_covers(glob: str, repository: str, covered: bool) -> None:
 
 @pytest.mark.parametrize(
     "glob",
-    ["*azurecr.io", "*", "a..io", "*.io", "*.*.io", "contoso.*.io", "nginx", "docker.io/a*", "docker.io/", "docker.io/A"],
+    ["*azurecr.io", "*", "a..io", "*.io", "contoso.*.io", "nginx", "docker.io/a*", "docker.io/", "docker.io/A"],
 )
 def test_refused(glob: str) -> None:
     with pytest.raises(BadGlob) as refused:
