@@ -56,6 +56,7 @@ _NO_SUCH_USER: Final = re.compile(
     r"(?:incorrect|invalid|wrong) (?:username|user ?name|password|credential|client secret)|could not find robot"
     r"|aadsts|invalid_client|bad credentials|not registered with aad"
 )
+_AZURE_HELP: Final = "aka.ms/acr/"  # where Azure's registry sends whom it refuses
 _FORBIDDEN_STATUS: Final = re.compile(r"\b403\b|\bforbidden\b")
 _SERVER_ERROR: Final = re.compile(r"\b500\b")
 _SENTENCE_END: Final = re.compile(rf"(?i)\\n|\" (?:image|pod|module|key|file|host)=|\"? ?, {_TRY}")
@@ -66,6 +67,10 @@ _MOUNT: Final = re.compile(r"mountvolume")
 # What a container wants for its environment, and a namespace's ResourceQuota: errors of their own, and no pull's.
 _NO_PULL: Final = re.compile(
     r"\b(?:secret|configmap|serviceaccount) \"[^\"]{1,255}\" not found|is forbidden: exceeded quota: [^,]{1,255}"
+)
+# With what status docker's own API hands an error on, whatever the error is.
+_OWN_STATUS: Final = re.compile(
+    r"\bapi error \(\d{3}\)|\(http code \d{3}\) server error|500 server error: internal server error"
 )
 
 
@@ -104,6 +109,7 @@ def is_bare_back_off(text: str) -> bool:
 def _prepare(shown: str, about: Subject) -> _Text:
     plain = _ESCAPED_SPACE.sub("  ", shown).translate(_LOWER)
     blank = _URL.sub(lambda found: "~" * len(found[0]), plain)
+    blank = _OWN_STATUS.sub(lambda found: "~" * len(found[0]), blank)
     if not patterns.PULL_SECRET.search(blank):
         blank = _NO_PULL.sub(lambda found: "~" * len(found[0]), blank)
     for name in about.names:
@@ -220,7 +226,9 @@ def _refused_credential(plain: str, about: Subject) -> Cause:
     if _is_at(about, plain, "quay.io"):
         return Cause.AMBIGUOUS
     azure = any(_is_at(about, plain, host) for host in ("azurecr.io", "azurecr.cn", "azurecr.us"))
-    if azure and (_MANIFEST.search(plain) or "/v2/" in plain or "authentication required" in plain):
+    if (azure or _AZURE_HELP in plain) and (
+        _MANIFEST.search(plain) or "/v2/" in plain or "authentication required" in plain
+    ):
         return Cause.AMBIGUOUS
     return Cause.UNAUTHORIZED
 

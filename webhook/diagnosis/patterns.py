@@ -22,7 +22,9 @@ def _any(*alternatives: str) -> re.Pattern[str]:
 
 def _status(code: str) -> str:
     """An HTTP status where one is spoken of: a bare number may be an age, a line of a source file or a size."""
-    return rf"(?:: |status |status: |code |code: |code = |http |https? status:? |error |registry )['\"]?{code}\b"
+    said = rf"(?:: |status |status: |code |code: |code = |http |https? status:? |error |registry )['\"]?{code}\b"
+    # in brackets of its own: `kubelet[401]` is a process
+    return rf"{said}|(?<![\w\]])(?:\[{code}\]|\({code}\))"
 
 
 # What decides before anything that the registry may have answered.
@@ -38,12 +40,17 @@ FIRST: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"\benospc\b",
             r"(?:disk|filesystem|file system) is full",
             r"read-only file ?system",
+            r"\bthin pool has \d{1,20} free (?:data|metadata) blocks",
+            r"low on resource: ephemeral-storage",
+            r"failed to garbage collect required amount of images",
+            r"\bdisk ?pressure\b",
         ),
     ),
     (
         Cause.PLATFORM,
         _any(
             r"no match for platform",
+            r"no matching \S{1,20} for (?:linux|windows|darwin|freebsd|unknown|platform)\b",
             r"no matching manifest for",
             r"no image found in (?:the )?(?:manifest|image index|index)",
             r"cannot be used on this platform",
@@ -71,18 +78,22 @@ FIRST: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
     (
         Cause.UNSUPPORTED_MEDIA,
         _any(
-            r"unsupported (?:manifest )?(?:media|mime|content)[ -]?type",
+            r"unsupported (?:\S{1,20} ){0,3}(?:media|mime|content)[ -]?type",
             r"unexpected media[ -]?type",
             r"(?:unknown|invalid|unrecognized|unrecognised) (?:manifest )?(?:media|content)[ -]?type",
             r"no longer supported since containerd",
             r"no processor for media-?type",
             r"unsupported image-specific operation on artifact",
+            r"invalid rootfs in image configuration",
             r"unsupported manifest",
             r"unsupported compression",
             r"unsupported schema ?version",
             r"accept header does not support",
             r"\bschema ?(?:version )?1\b",
             r"media[ -]?type \S{1,120} (?:is )?not supported",
+            r"application/vnd\.\S{1,120} (?:is |are )?not supported",
+            # containerd's reader of the first schema; what a policy misses is "no signatures found"
+            r": no signatures(?! \w)",
             r"missing signature key",
             r"mediatype in manifest should be",
             r"encountered unknown type",
@@ -110,7 +121,10 @@ FIRST: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"(?:layer|manifest) verification failed",
             r"digest (?:did not|does not) match",
             r"digest mismatch",
-            r"does not match (?:the )?(?:expected )?digest",
+            r"does(?: not|n't) match (?:\w{1,20} ){0,3}digest",
+            r"\bsize mismatch",
+            r"archive/tar: ",
+            r"\bdecompress",
             r"gzip: invalid",
             r"flate: corrupt",
             r"\bunpigz\b",
@@ -127,6 +141,7 @@ FIRST: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"unpacking failed",
             r"adding layer with blob",
             r"re-exec error",
+            r"unable to initialize unpacker",
         ),
     ),
     (
@@ -144,7 +159,8 @@ FIRST: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"\bname[ _]invalid\b",
             r"short[- ]name (?:mode|resolution)",
             r"did not resolve to an alias",
-            r"no unqualified-search registries",
+            r"no (?:unqualified-)?search registries",
+            r"pull an unqualified image",
             r"no host in request url",
             r"invalid character \S{1,8} in host name",
             r"unsupported digest algorithm",
@@ -171,7 +187,7 @@ FIRST: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"\bexpiredtoken",
             r"\bjwt (?:\S{1,40} ){0,4}expired",
             r"client secret keys? (?:\S{1,80} ){0,4}expired",
-            r"\baadsts7000222\b",
+            r"\baadsts\d{5,7}: [^.]{1,200}(?:expired|valid time range)",
             r"(?:credentials?|password|secret|api key) (?:has |have |is |are |was )?expired",
         ),
     ),
@@ -247,7 +263,7 @@ WAY: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
         Cause.REFUSED,
         _any(
             r"(?<!\.sock: connect: )connection refused",
-            r"connection reset by peer",
+            r"(?<!read init-p: )connection reset by peer",  # that one is runc's own pipe
             r"actively refused",
             r"forcibly closed",
             r"connection (?:was )?aborted",
@@ -267,6 +283,7 @@ WAY: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"host is (?:unreachable|down)",
             r"unreachable (?:network|host)",
             r"did not properly respond",
+            r"\ba connection attempt failed",
             r"(?<!gateway )\btimed out",
         ),
     ),
@@ -289,7 +306,9 @@ UNAUTHORIZED: Final = _any(
     r"\bunauthori[sz]ed\b",
     _status("401"),
     r"\bunauthenticated\b",
-    r"authentication (?:is )?required",
+    r"authentication ?(?:is )?required",
+    r"authenticat(?:e|ion) (?:error|failed|failure)",
+    r"credentials? (?:is |are |was |were )?(?:not valid|invalid|incorrect|wrong|rejected)",
     r"no basic auth credentials",
     r"no user/password was provided",
     r"(?:incorrect|invalid|wrong) (?:username|user ?name|password|credential|client secret|login)",
@@ -317,6 +336,9 @@ FORBIDDEN: Final = _any(
     r"have (?:the )?(?:needed |required )?permission",
     r"not authorized to",
     r"is not allowed access",
+    # Google's of an API that a project does not use
+    r"is not enabled for consumer",
+    r"\bservice_disabled\b",
     r"\baccessdenied\b",
     r"due to configured policy",
     r"policy ?violation",
@@ -335,6 +357,8 @@ NOT_FOUND: Final = _any(
     r"not present with pull policy of never",
     r"\berrimageneverpull\b",
     r"image not known",
+    # quay.io: `Tag 1 was deleted or has expired. To pull, revive via time machine`
+    r"was deleted or has expired",
     r"(?:repository|image)notfound",
 )
 REGISTRY_ERROR: Final = _any(
@@ -344,7 +368,8 @@ REGISTRY_ERROR: Final = _any(
     r"bad (?:gateway|request)",
     r"method not allowed",
     r"precondition failed",
-    r"service (?:temporarily )?unavailable",
+    r"service (?:is )?(?:temporarily )?unavailable",
+    r"services? (?:is not|isn't|are not|aren't) available",
     r"gateway time-?out",
     r"registry is unavailable",
     r"registryunavailable",
