@@ -115,7 +115,9 @@ def register(plane: ControlPlane, webhook: ServedWebhook, ports: dict[str, int])
     items: list[dict[str, Any]] = []
     for variant in VARIANTS:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"bench-{variant}"}}
-        items.append(namespace)
+        # as everywhere its controller has made one
+        place = {"name": "default", "namespace": f"bench-{variant}"}
+        items += [namespace, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place}]
         if variant == "none":
             continue
         hook = json.loads(json.dumps(base["webhooks"][0]))
