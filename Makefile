@@ -33,6 +33,9 @@ check: install ## what CI asks besides the tests: lint, types, layers, generated
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/generate.py --check
 
+truth: install ## pullproof's word against a real kubelet (SEED=n: other random scenarios), as root; docs/truth.md
+	$(BIN)/python tests/node/truth.py
+
 bench: install ## what pullproof adds to a request, beside a Go no-op and a bare Flask app; its part of docs/performance.md
 	$(BIN)/python bench/webhooks.py
 
@@ -69,4 +72,4 @@ image: wheels ## the image, by ENGINE (docker, podman, buildah) under the name I
 clean: ## remove what `make` made here (the cache of built programs stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo run test check bench bench-scale docs lock wheels image clean
+.PHONY: help install demo run test check truth bench bench-scale docs lock wheels image clean

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.controlplane.controlplane import ControlPlane
 
 _PLURALS = {
+    "DaemonSet": ("/apis/apps/v1", "daemonsets"),
     "Namespace": ("/api/v1", "namespaces"),
     "Node": ("/api/v1", "nodes"),
     "Pod": ("/api/v1", "pods"),
@@ -65,11 +66,11 @@ class Api:
         found: dict[str, Any] = json.loads(read)
         return found
 
-    def create(self, obj: dict[str, Any], namespace: str = "") -> dict[str, Any]:
+    def create(self, obj: dict[str, Any], namespace: str = "", *, query: str = "") -> dict[str, Any]:
         """Create an object of a kind that the scenarios have; `namespace` empty for those of the cluster."""
         prefix, plural = _PLURALS[obj["kind"]]
         place = f"/namespaces/{namespace}" if namespace else ""
-        return self.request("POST", f"{prefix}{place}/{plural}", {"apiVersion": "v1", **obj})
+        return self.request("POST", f"{prefix}{place}/{plural}{query}", {"apiVersion": "v1", **obj})
 
     def items(self, path: str) -> list[dict[str, Any]]:
         """All objects of a collection, e.g. `/api/v1/pods`."""

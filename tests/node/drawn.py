@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from tests.node.registries import Registry
 
 _SLIPS = ("swap", "drop", "double", "replace")
-_HOSTS = {registry.host for registry in REGISTRIES} | set(MIRRORS)
+_HOSTS = {registry.host for registry in REGISTRIES}
+# what the API can't show
+HOST = "whether a host of that name exists"
+PUBLIC = "whether the repository is public"
+REPOSITORY = "the repository is not there"
+TAG = "the tag is not there"
+PASSWORD_WRONG = "the password is wrong"
+USER_WRONG = "the user name is wrong"
 # the registries of which the name alone tells that nobody pulls without a credential
 _KNOWN_PRIVATE = ("azurecr.io", "icr.io", "amazonaws.com")
 
@@ -56,8 +63,10 @@ def _scenario(draft: _Draft, seed: int) -> Scenario:
         _secret(draft, dice.choice([*registries, dice.choice(REGISTRIES)]))
     account, pull = _lists(draft)
     spec: dict[str, Any] = {}
-    if dice.random() < 0.1 and len(images) > 1:
-        spec["initContainers"] = [{"name": "init", "image": images.pop(), "args": ["done"]}]
+    if dice.random() < 0.2 and len(images) > 1 and "@" not in images[-1]:
+        init: dict[str, Any] = {"name": "init", "image": images.pop()}
+        init |= dice.choice(({"args": ["done"]}, {"restartPolicy": "Always"}))
+        spec["initContainers"] = [init]
     if dice.random() < 0.1:
         spec["nodeSelector"] = {"kubernetes.io/os": "linux"}
     policy = dice.choice(("", "", "", "Always", "IfNotPresent"))
@@ -84,24 +93,27 @@ def _image(draft: _Draft, registry: Registry, index: int) -> str:
     elif registry.host == "us.icr.io":
         path = f"ns/{path}"
     if not public and not registry.host.endswith(_KNOWN_PRIVATE):
-        draft.hidden.append("whether the repository is public")
+        draft.hidden.append(PUBLIC)
     tag = dice.choice(("1", "v1.2.3", "latest"))
     draft.push.append(f"{registry.host}/{path}:{tag}")
     host = _host(draft, registry.host)
     reference = f"{host}/{path}"
     kind = dice.random()
     if kind < 0.06:
-        draft.hidden.append("the tag is not there")
+        draft.hidden.append(TAG)
         return f"{reference}:other"
     if kind < 0.10:
-        draft.hidden.append("the repository is not there")
+        draft.hidden.append(REPOSITORY)
         return f"{reference}-other:{tag}"
     if kind < 0.13:
         if tag != "latest":
-            draft.hidden.append("the tag is not there")
+            draft.hidden.append(TAG)
         return reference
     if kind < 0.25:
         return _broken(draft, host, path, tag)
+    if kind < 0.33:
+        # a tag beside a digest says nothing: the digest decides
+        return f"{reference}{dice.choice(('', f':{tag}', ':other'))}@sha256:pushed"
     return f"{reference}:{tag}"
 
 
@@ -140,9 +152,11 @@ def _host(draft: _Draft, host: str) -> str:
     else:
         name = name[:at] + dice.choice(string.ascii_lowercase) + name[at + 1 :]
     misspelt = f"{name}{colon}{port}"
+    if misspelt in MIRRORS:
+        return host
     if misspelt not in _HOSTS:
         # a host of somebody's own may have any name: only where pullproof says that none is there, it is held to it
-        draft.hidden.append("whether a host of that name exists")
+        draft.hidden.append(HOST)
     return misspelt
 
 
@@ -157,10 +171,10 @@ def _secret(draft: _Draft, registry: Registry) -> None:
     if kind < 0.55:
         entry: Any = f"{user}:{PASSWORD}"
     elif kind < 0.65:
-        draft.hidden.append("the password is wrong")
+        draft.hidden.append(PASSWORD_WRONG)
         entry = f"{user}:wrong"
     elif kind < 0.72:
-        draft.hidden.append("the user name is wrong")
+        draft.hidden.append(USER_WRONG)
         entry = f"somebody:{PASSWORD}"
     elif kind < 0.78:
         entry = f"{user}:{PASSWORD}\n"

@@ -36,12 +36,14 @@ class Access(enum.Enum):
     OPEN: everyone, and nobody's credential is looked at. PASSWORD: who knows it, by a Basic challenge, as a plain
     registry makes it. TOKEN: who knows it, by a token service that refuses everybody else (Azure's way). MIXED: the
     same, and everyone pulls the registry's `public` repositories, unless with a wrong password (Docker Hub's way).
+    WEBSITE: nobody, it is none: it has a page for whatever it is asked.
     """
 
     OPEN = "open"
     PASSWORD = "password"
     TOKEN = "token"
     MIXED = "mixed"
+    WEBSITE = "website"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def prepare(registries: Sequence[Registry], folder: Path, program: Path) -> Prep
     ca_file.write_bytes(authority.certificate_pem)
     addresses: dict[str, str] = {}
     services = {}
-    for number, registry in enumerate(registries, start=1):
+    sites = [registry for registry in registries if registry.access is Access.WEBSITE]
+    for number, registry in enumerate((one for one in registries if one not in sites), start=1):
         # two registries may share a name on two ports
         address = addresses.setdefault(registry.name, f"127.0.{1 + number // 250}.{1 + number % 250}")
         root = folder / stored(registry.host)
@@ -120,9 +123,10 @@ def prepare(registries: Sequence[Registry], folder: Path, program: Path) -> Prep
                 }
             }
         started.append(_program(program, folder, stored(registry.host), config, root))
-    if services:
-        started.append(_token_service(list(services.values()), folder, authority))
-        addresses.update({_token_host(registry): _TOKENS_ADDRESS for registry in services.values()})
+    if services or sites:
+        names = [*map(_token_host, services.values()), *(site.name for site in sites)]
+        started.append(_token_service(list(services.values()), names, folder, authority))
+        addresses.update(dict.fromkeys(names, _TOKENS_ADDRESS))
     return Prepared(addresses, tuple(started), ca_file, socket)
 
 
@@ -130,8 +134,11 @@ def _token_host(registry: Registry) -> str:
     return f"auth.{registry.host.partition(':')[0]}"
 
 
-def _token_service(registries: Sequence[Registry], folder: Path, authority: pki.Pair) -> dict[str, Any]:
-    pair = pki.issue_server(authority, [_token_host(registry) for registry in registries])
+def _token_service(
+    registries: Sequence[Registry], names: Sequence[str], folder: Path, authority: pki.Pair
+) -> dict[str, Any]:
+    """The service, which is every website too: `names` are all that it answers to."""
+    pair = pki.issue_server(authority, names)
     certificate, key, settings = folder / "tokens.crt", folder / "tokens.key", folder / "tokens.json"
     certificate.write_bytes(pair.certificate_pem)
     key.write_bytes(pair.key_pem)

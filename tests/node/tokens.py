@@ -4,6 +4,8 @@ Why: what a kubelet is told by such a registry differs from a plain password cha
 public image, a private repository is hidden behind `insufficient_scope`), and docker-registry brings no such service.
 It speaks the token protocol of the distribution project (docs/spec/auth/token.md), the GET form of it.
 
+It is the website of the hosts that are no registry too: every other path is a page that is not found.
+
 Run in the node's network namespace as `python tokens.py settings.json`. Must not: be a registry's judge of anything but
 user, password, and whether a repository is public.
 """
@@ -43,7 +45,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self._answer(http.HTTPStatus.NOT_FOUND, {})
 
+    def do_HEAD(self) -> None:
+        self._page()
+
     def do_GET(self) -> None:
+        if urlsplit(self.path).path != "/oauth2/token":
+            self._page()
+            return
         query = parse_qs(urlsplit(self.path).query)
         name = query.get("service", [""])[0]
         service = self.services[name]
@@ -60,6 +68,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if given is not None or repository.startswith(tuple(service["public"])):
                 granted.append({"type": kind, "name": repository, "actions": ["pull"]})
         self._answer(http.HTTPStatus.OK, {"token": self._token(name, granted), "expires_in": _SECONDS})
+
+    def _page(self) -> None:
+        body = b"<!doctype html><title>404</title><p>This is not the page you are looking for.\n"
+        self.send_response(http.HTTPStatus.NOT_FOUND)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -26,7 +26,11 @@ REGISTRIES = (
     Registry(PORT, Access.PASSWORD),
     Registry("registry.corp.example", Access.PASSWORD),
 )
+SITES = (Registry("hub.docker.com", Access.WEBSITE), Registry("github.com", Access.WEBSITE))
+# a host that is certainly none, as long as the webhook does not know that a node has an image from it
+CANARY = "canary.azureacr.io"
+MIRRORED = "mcr.microsoft.com"
 MIRRORS = {
-    "mcr.microsft.com": "https://mcr.microsoft.com",
+    **dict.fromkeys((CANARY, "mirrored.azureacr.io", "there.azureacr.io", "mcr.microsft.com"), f"https://{MIRRORED}"),
     "gcr.mirrored.example": "https://registry.k8s.io",
 }
