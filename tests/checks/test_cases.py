@@ -22,7 +22,9 @@ from webhook.model.dockerconfig import DATA_KEYS, DOCKER_CONFIG_JSON, read_secre
 from webhook.model.facts import NOT_LOOKED, Facts, Known, SecretPlace, Unknown, list_pull_secrets
 from webhook.model.finding import Confidence
 from webhook.model.node import NodeFacts, NodeSet, read_runtime_class
-from webhook.model.policy import ClusterPolicy, of_labels
+from webhook.model.policy import ClusterPolicy
+from webhook.model.policy_book import PolicyBook
+from webhook.model.policy_spec import read_policy
 from webhook.model.text import printable
 from webhook.model.workload import extract
 from webhook.report.page import markdown
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from webhook.model.dockerconfig import PullSecret
     from webhook.model.facts import Fact, PullSecretList
     from webhook.model.finding import Finding
+    from webhook.model.policy_spec import PolicyObject
     from webhook.model.workload import Workload
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,12 +116,19 @@ def nodes_of(case: dict[str, Any]) -> Fact[NodeSet]:
     return Known(NodeSet(tuple(NodeFacts(name=id_, labels={}, provider_id=id_) for id_ in case["providers"])))
 
 
+def policy_of(spec: dict[str, Any]) -> PolicyObject:
+    """A ClusterPullPolicy called `platform` with that spec; every namespace is meant."""
+    found = read_policy({"kind": "ClusterPullPolicy", "metadata": {"name": "platform"}, "spec": spec})
+    assert found.problem is None
+    return found
+
+
 def facts_of(case: dict[str, Any]) -> Facts:
     hosts, images = case.get("hosts", {}), case.get("images", {})
     labels = case.get("labels", {})
     secrets = case.get("secrets", [])
     return Facts(
-        policy=of_labels(labels, ClusterPolicy()),
+        policy=PolicyBook(ClusterPolicy(), map(policy_of, case.get("policies", []))).policy("team-a", labels),
         namespace_labels=Unknown(case["namespaceUnknown"]) if "namespaceUnknown" in case else Known(labels),
         pull_secrets=pull_secrets_of(case),
         nodes=nodes_of(case),

@@ -138,3 +138,9 @@ def test_what_is_denied_is_not_warned_about_as_well() -> None:
     decision = decide((finding(), finding(Confidence.LIKELY, code="PULL202")), workload(), DEFAULT, Circumstances())
     assert [one.code for one in decision.denied] == ["PULL201"]
     assert [one.code for one in decision.warned] == ["PULL202"]
+
+
+def test_where_policy_only_warns_of_templates() -> None:
+    modes = Modes(Level.CERTAIN, Level.OFF, Level.OFF, deny_templates=False)
+    assert decide((finding(),), workload("Deployment"), modes, Circumstances()).denied == ()
+    assert len(decide((finding(),), workload(), modes, Circumstances()).denied) == 1

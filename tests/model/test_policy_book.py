@@ -123,8 +123,8 @@ def test_registries() -> None:
             ],
         ),
     )
-    assert found.credentials_of("x.azurecr.io/a") == "nodeIdentity"
-    assert found.credentials_of("old.azurecr.io/win/a") == "anonymous"
+    assert found.credentials_of("x.azurecr.io/a") == ("ClusterPullPolicy/a", "nodeIdentity")
+    assert found.credentials_of("old.azurecr.io/win/a") == ("ClusterPullPolicy/b", "anonymous")
     assert found.credentials_of("ghcr.io/a") is None
     assert found.vouches_for("x.azurecr.io/a") == "ClusterPullPolicy/a"
     assert found.image_os == (ImageOsRule("old.azurecr.io/win/*", "linux"), ImageOsRule("*.azurecr.io", "windows"))
@@ -161,7 +161,7 @@ class TestDelegation:
         assert [one.source for one in found.allowed] == ["ClusterPullPolicy/a", "PullPolicy/shop/own"]
         assert found.overrides["PULL201"].of(Confidence.CERTAIN) is Confidence.CERTAIN
         assert found.overrides["PULL304"].of(Confidence.LIKELY) is Confidence.CERTAIN
-        assert found.credentials_of("r.example/a") == "required"
+        assert found.credentials_of("r.example/a") == ("PullPolicy/shop/own", "required")
 
     def test_an_owner_vouches_for_no_registry(self) -> None:
         assert (
@@ -197,7 +197,7 @@ class TestDelegation:
             ),
         )
         found = of(*policies)
-        assert found.credentials_of("r.example/a") == "anonymous"
+        assert found.credentials_of("r.example/a") == ("PullPolicy/shop/own", "anonymous")
         assert found.overrides == {"PULL201": Override(exactly=Confidence.ADVISORY)}
         assert [one.source for one in found.exemptions.all] == ["PullPolicy/shop/own"]
         assert conflicts(*policies) == []

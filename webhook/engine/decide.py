@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from webhook.model.finding import Confidence, Heals
 
 if TYPE_CHECKING:
+    from webhook.engine.excuse import Excused
     from webhook.engine.impact import Impact
     from webhook.model.finding import Finding
     from webhook.model.policy import Modes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 CONTROLLER_MADE_KINDS = frozenset({"ReplicaSet", "Job"})
 PLATFORM_AREA = "PULL4"
-POLICY_AREA = "PULL8"
+POLICY_MISTAKE = "PULL801"
 
 
 class Mercy(enum.Enum):
@@ -53,7 +54,8 @@ class Circumstances:
 class Decision:
     """The answer to one request; `denied` empty means allowed. `unknown` findings are told, never counted as either.
 
-    `running` is what a change of policy would do to pods that are there.
+    `running` is what a change of policy would do to pods that are there. `excused` are findings that an exemption took
+    out of all the others.
     """
 
     denied: tuple[Finding, ...]
@@ -62,6 +64,7 @@ class Decision:
     unknown: tuple[Finding, ...] = ()
     mercy: Mercy = Mercy.NONE
     running: Impact | None = None
+    excused: tuple[Excused, ...] = ()
 
     @property
     def allowed(self) -> bool:
@@ -101,14 +104,14 @@ def decide(findings: tuple[Finding, ...], workload: Workload, modes: Modes, at: 
         enforced = (
             modes.enforce.covers(finding.confidence)
             and finding.identity not in before
-            and (not workload.is_template or finding.heals is Heals.OBJECT)
+            and (not workload.is_template or (modes.deny_templates and finding.heals is Heals.OBJECT))
         )
         enforced_any = enforced_any or enforced
         # what is told in the denial is not told again as a warning; what is spared the denial is told in any case, and
         # so is a mistake in the policy itself
         if enforced and at.mercy is Mercy.NONE:
             denied.append(finding)
-        elif enforced or modes.warn.covers(finding.confidence) or finding.code.startswith(POLICY_AREA):
+        elif enforced or modes.warn.covers(finding.confidence) or finding.code == POLICY_MISTAKE:
             warned.append(finding)
     mercy = at.mercy if enforced_any else Mercy.NONE
     return Decision(tuple(denied), tuple(warned), audited, unknown, mercy)

@@ -29,7 +29,9 @@ T = TypeVar("T")
 _Condition: TypeAlias = "Callable[[ImageSubject], object]"
 _PerImage: TypeAlias = "tuple[Check, Callable[[ImageSubject], Iterable[Finding]]]"
 
-_INVALID_REFERENCE_AREA = "PULL1"
+_PULLED_OR_NOT = ("PULL1", "PULL8")
+"""Areas of what is wrong whether or not the image is pulled: invalid references, and the policy itself."""
+_WITHOUT_ASKING = frozenset({"IfNotPresent", "Never"})
 
 
 @remember(16_384)
@@ -88,7 +90,9 @@ def _found(
 ) -> Iterator[Finding]:
     for check in checks:
         if check.per_workload is not None:
-            yield from _guarded(check, check.per_workload, WorkloadSubject(workload, images, facts), workload.pod_path)
+            whole = WorkloadSubject(workload, images, facts)
+            for finding in _guarded(check, check.per_workload, whole, workload.pod_path):
+                yield _overridden(finding, facts)
     # image by image, not check by check: where time runs out, what was judged was judged whole
     groups = _by_condition(tuple(checks))
     for subject in images:
@@ -100,7 +104,7 @@ def _found(
                 continue
             for check, run in group:
                 for finding in _guarded(check, run, subject, subject.container.field):
-                    yield _lowered(finding, subject)
+                    yield _lowered(_overridden(finding, facts), subject)
 
 
 @functools.lru_cache(maxsize=8)
@@ -133,9 +137,28 @@ def _guarded(check: Check, run: Callable[[T], Iterable[Finding]], subject: T, fi
         return (not_judged.finding(f"check {check.code} failed", field, evidence),)
 
 
+def _overridden(finding: Finding, facts: Facts) -> Finding:
+    """As sure as policy says that findings of its check are."""
+    override = facts.policy.cluster.overrides.get(finding.code)
+    if override is None or (confidence := override.of(finding.confidence)) is finding.confidence:
+        return finding
+    why = f"policy says that {finding.code} is {confidence.word} here"
+    return replace(finding, confidence=confidence, evidence=(*finding.evidence, why))
+
+
 def _lowered(finding: Finding, subject: ImageSubject) -> Finding:
-    """`certain` becomes `likely` where the kubelet may not pull at all; a reference it can't read stays as it is."""
-    if finding.confidence is not Confidence.CERTAIN or finding.code.startswith(_INVALID_REFERENCE_AREA):
+    """`certain` becomes `likely` where the kubelet may not pull at all.
+
+    Not so for a reference that it can't read, and for what policy itself forbids. Where policy says that every node
+    holds the image, and a node that does never asks, all that is left is advice.
+    """
+    if finding.confidence <= Confidence.ADVISORY or finding.code.startswith(_PULLED_OR_NOT):
+        return finding
+    preloaded = _preloaded(subject)
+    if preloaded is not None and subject.container.pull_policy in _WITHOUT_ASKING:
+        why = f"{preloaded} says that nodes hold it, and imagePullPolicy is {subject.container.pull_policy}"
+        return replace(finding, confidence=Confidence.ADVISORY, evidence=(*finding.evidence, why))
+    if finding.confidence is not Confidence.CERTAIN:
         return finding
     if subject.container.pull_policy == "Never":
         why = "imagePullPolicy is Never: a node that holds the image does not pull it"
@@ -143,6 +166,14 @@ def _lowered(finding: Finding, subject: ImageSubject) -> Finding:
         at := subject.facts.image_evidence(image_key(subject.reference))
     ):
         why = f"the image is present on {at}"
+    elif preloaded is not None:
+        why = f"{preloaded} says that nodes hold the image"
     else:
         return finding
     return replace(finding, confidence=Confidence.LIKELY, evidence=(*finding.evidence, why))
+
+
+def _preloaded(subject: ImageSubject) -> str | None:
+    """The policy that says that every node holds the image, or None."""
+    globs = subject.facts.policy.cluster.preloaded
+    return globs.first(subject.reference.repository) if globs and isinstance(subject.reference, Reference) else None

@@ -151,9 +151,15 @@ class ClusterPolicy:
     delegated: frozenset[str] = frozenset()
     sources: Mapping[str, str] = field(default_factory=dict)
 
-    def credentials_of(self, repository: str) -> str | None:
-        """`required`, `nodeIdentity`, `anonymous`, or None where nobody says."""
-        return next((one.rule.credentials for one in self.registries.find(repository) if one.rule.credentials), None)
+    @property
+    def tells_of_credentials(self) -> bool:
+        """Whether there is anything to ask the three below."""
+        return bool(self.registries or self.rewrites or self.credential_hosts)
+
+    def credentials_of(self, repository: str) -> tuple[str, str] | None:
+        """Which policy says it, and `required`, `nodeIdentity` or `anonymous`; None where nobody says."""
+        found = self.registries.find(repository)
+        return next(((one.source, one.rule.credentials) for one in found if one.rule.credentials), None)
 
     def vouches_for(self, repository: str) -> str | None:
         """Which policy says that the host of this repository is there, or that nodes ask another one; or None."""

@@ -26,7 +26,8 @@ Limits
 is said where something here speaks for the host: a pull secret, a node that has images from it, the policy. Nor of
 addresses, of hosts with a port of their own, of names without a dot, and of names under endings such as `.local`,
 `.internal` or `.svc`. A registry on a domain of its own is never a typo because it reads like another's label:
-`ghcr.mycorp.example` is not `ghcr.io`. A node may rewrite hosts (mirrors); policy can say so.
+`ghcr.mycorp.example` is not `ghcr.io`. A node may rewrite hosts (mirrors): a ClusterPullPolicy can say so
+(`registries`, `nodes: {rewrites: …}`), and then nothing is told of the host.
 """
 
 from __future__ import annotations

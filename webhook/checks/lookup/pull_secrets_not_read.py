@@ -46,7 +46,7 @@ _REASON = 200
 def _run(subject: WorkloadSubject) -> Iterator[Finding]:
     listed = subject.facts.pull_secrets
     if isinstance(listed, Unknown):
-        if any(_needs_one(image.reference) for image in subject.images):
+        if any(_needs_one(subject, image.reference) for image in subject.images):
             yield _finding(subject, "the pull secrets are", listed.reason)
         return
     unread = [(ref.name, ref.secret.reason) for ref in _look.distinct(listed.value) if isinstance(ref.secret, Unknown)]
@@ -57,8 +57,8 @@ def _run(subject: WorkloadSubject) -> Iterator[Finding]:
     yield _finding(subject, f"pull secret {_look.shown(name)}{others}", reason)
 
 
-def _needs_one(reference: object) -> bool:
-    return isinstance(reference, Reference) and _look.need(reference) is _look.Need.ALWAYS
+def _needs_one(subject: WorkloadSubject, reference: object) -> bool:
+    return isinstance(reference, Reference) and _look.need(reference, subject.facts.policy.cluster) is _look.Need.ALWAYS
 
 
 def _finding(subject: WorkloadSubject, what: str, reason: str) -> Finding:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from webhook.model.dockerconfig import PullSecret
     from webhook.model.facts import PullSecretList, SecretRef
     from webhook.model.keyring import LookUp
+    from webhook.model.policy import ClusterPolicy
 
 ACR: Final = "azure-container-registry"
 IBM: Final = "ibm-cloud-container-registry"
@@ -91,7 +92,7 @@ def look(subject: ImageSubject) -> Look | None:
     reference, listed = subject.reference, subject.facts.pull_secrets
     if not isinstance(reference, Reference) or isinstance(listed, Unknown):
         return None
-    return listed.value.remembered("look", subject.container.image, lambda: _look(reference, listed.value))
+    return listed.value.remembered("look", subject.container.image, lambda: _look(subject, reference, listed.value))
 
 
 def relevant(subject: ImageSubject) -> Look | None:
@@ -101,7 +102,7 @@ def relevant(subject: ImageSubject) -> Look | None:
     """
     reference, listed = subject.reference, subject.facts.pull_secrets
     if isinstance(listed, Known) and listed.value.is_empty and isinstance(reference, Reference):
-        return look(subject) if need(reference) is Need.ALWAYS else None
+        return look(subject) if need(reference, subject.facts.policy.cluster) is Need.ALWAYS else None
     seen = look(subject)
     if seen is None or seen.found.matches:
         return seen
@@ -112,18 +113,28 @@ def relevant(subject: ImageSubject) -> Look | None:
     return seen if seen.need is Need.ALWAYS or some else None
 
 
-def _look(reference: Reference, listed: PullSecretList) -> Look:
+def _look(subject: ImageSubject, reference: Reference, listed: PullSecretList) -> Look:
     return Look(
         reference=reference,
         listed=listed,
         found=listed.look_up(reference.repository),
-        need=need(reference),
+        need=need(reference, subject.facts.policy.cluster),
         unread=any(isinstance(ref.secret, Unknown) for ref in listed.refs),
     )
 
 
-def need(reference: Reference) -> Need:
-    """Whether a pull of that image needs a credential, as far as its name tells."""
+def need(reference: Reference, policy: ClusterPolicy) -> Need:
+    """Whether a pull of that image needs a credential from a pull secret, as far as its name and policy tell.
+
+    Never where the nodes have one, or where they pull from elsewhere: what is needed there, no name tells.
+    """
+    if policy.tells_of_credentials:
+        repository = reference.repository
+        said = policy.credentials_of(repository)
+        if said is not None:
+            return Need.ALWAYS if said[1] == "required" else Need.NEVER
+        if policy.is_pulled_elsewhere(repository) or policy.credential_hosts.find(repository):
+            return Need.NEVER
     domain = reference.domain or reference.host
     if domain == DEFAULT_DOMAIN and reference.path.startswith(_OFFICIAL):
         return Need.NEVER
@@ -154,13 +165,10 @@ def cloud_of(reference: Reference) -> str | None:
 
 
 def identity(subject: ImageSubject, reference: Reference) -> Identity:
-    """Whether the nodes may pull that image by themselves.
-
-    Policy will be able to say that nodes have no credentials; here is the place to ask it, and then what rests on no
-    credential is certain.
-    """
+    """Whether the nodes may pull that image by themselves; not so where policy says that they have no credential."""
+    policy = subject.facts.policy.cluster
     cloud = cloud_of(reference)
-    if cloud is None:
+    if cloud is None or policy.node_credentials is not None or policy.credentials_of(reference.repository) is not None:
         return Identity.NONE
     nodes = subject.facts.nodes
     if isinstance(nodes, Unknown) or not len(nodes.value):
@@ -179,6 +187,19 @@ def confidence(subject: ImageSubject, reference: Reference, *, meant: bool) -> C
     if helped_by is Identity.NODES or (helped_by is Identity.UNSEEN and not meant):
         return Confidence.ADVISORY
     return Confidence.LIKELY
+
+
+def is_certain(subject: ImageSubject, reference: Reference) -> bool:
+    """Whether a pull without any credential fails for sure: policy says that the nodes have none, and none is enough.
+
+    Few registries are known to give nothing without one; of the others policy may say it.
+    """
+    policy = subject.facts.policy.cluster
+    if policy.node_credentials is None or subject.container.pull_policy == "Never":
+        return False
+    registry = registry_of(reference)
+    said = policy.credentials_of(reference.repository)
+    return said is not None or (registry is not None and registry.always_needs_credential)
 
 
 def worst_uncovered(subject: WorkloadSubject) -> tuple[Confidence, ImageSubject | None]:
@@ -241,10 +262,13 @@ def trace(seen: Look) -> tuple[str, ...]:
     return (f"the pull secrets are those of {whose}", *lines[:_SHOWN_ROWS], *more)
 
 
-def why_private(reference: Reference) -> str:
+def why_private(reference: Reference, policy: ClusterPolicy) -> str:
     """Why a credential is needed, as a line of evidence."""
+    said = policy.credentials_of(reference.repository)
+    if said is not None and said[1] == "required":
+        return f"{said[0]} says that every pull needs a pull secret"
     registry = registry_of(reference)
-    if registry is None or need(reference) is not Need.ALWAYS:
+    if registry is None or need(reference, policy) is not Need.ALWAYS:
         return f"whether {host_of(reference)} gives this image without a credential is not known"
     return f"{registry.name}: {_PRIVATE_BECAUSE.get(registry.id, 'every pull needs a credential')}"
 

@@ -61,7 +61,7 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
         confidence=sure if seen.need is _look.Need.ALWAYS else Confidence.ADVISORY,
         message=f"pull secret {name} leaves credentials to docker's {fields}, which the kubelet does not have",
         fix=printable(_commands.give(subject, seen)),
-        evidence=(_look.why_private(seen.reference), *_look.trace(seen)),
+        evidence=(_look.why_private(seen.reference, subject.facts.policy.cluster), *_look.trace(seen)),
     )
 
 

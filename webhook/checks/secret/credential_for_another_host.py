@@ -84,7 +84,7 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
         confidence=sure,
         message=_message(near, seen),
         fix=printable(fix),
-        evidence=(_look.why_private(seen.reference), *_look.trace(seen)),
+        evidence=(_look.why_private(seen.reference, subject.facts.policy.cluster), *_look.trace(seen)),
     )
 
 

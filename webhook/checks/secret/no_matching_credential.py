@@ -30,7 +30,9 @@ Limits
 ------
 Says nothing of registries that may be public. Advisory where the cluster's nodes are of the registry's own cloud, or
 where no node is known: their identity may be enough. What a node's own configuration or a credential plugin holds can't
-be seen from the API.
+be seen from the API, so it is certain only where a ClusterPullPolicy says so: `nodes: {credentials: none}`, and of the
+registry `credentials: required` unless it never gives an image without. A registry that policy calls `nodeIdentity` or
+`anonymous`, or whose images the nodes pull from a mirror, is not told of.
 """
 
 from __future__ import annotations
@@ -75,10 +77,16 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
         fix = grant
     yield CHECK.found(
         subject,
-        confidence=_look.confidence(subject, seen.reference, meant=False),
+        confidence=Confidence.CERTAIN
+        if _look.is_certain(subject, seen.reference)
+        else _look.confidence(subject, seen.reference, meant=False),
         message=message,
         fix=printable(fix),
-        evidence=(_look.why_private(seen.reference), *_identity(subject, seen), *_look.trace(seen)),
+        evidence=(
+            _look.why_private(seen.reference, subject.facts.policy.cluster),
+            *_identity(subject, seen),
+            *_look.trace(seen),
+        ),
     )
 
 
@@ -109,5 +117,5 @@ def _identity(subject: ImageSubject, seen: Look) -> Iterator[str]:
 
 
 CHECK = Check(
-    "PULL304", "no-matching-credential", Confidence.LIKELY, Heals.CLUSTER, per_image=_run, only_if=_look.relevant
+    "PULL304", "no-matching-credential", Confidence.CERTAIN, Heals.CLUSTER, per_image=_run, only_if=_look.relevant
 )

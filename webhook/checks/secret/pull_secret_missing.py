@@ -85,7 +85,9 @@ def _finding(
         field=_look.field_of(subject, listed, name),
         message=f"pull secret {_look.shown(name)} does not exist{there}{where}",
         fix=printable(fix),
-        evidence=() if seen is None else (_look.why_private(seen.reference), *_look.trace(seen)),
+        evidence=()
+        if seen is None
+        else (_look.why_private(seen.reference, subject.facts.policy.cluster), *_look.trace(seen)),
     )
 
 

@@ -90,10 +90,14 @@ def _missed(subject: WorkloadSubject, listed: PullSecretList) -> Reference | Non
         image.reference
         for image in subject.images
         if isinstance(image.reference, Reference)
-        and _look.need(image.reference) is not _look.Need.NEVER
+        and _look.need(image.reference, subject.facts.policy.cluster) is not _look.Need.NEVER
         and not look_up(healthy, image.reference.repository).matches
     ]
-    return min(images, key=lambda reference: _look.need(reference) is not _look.Need.ALWAYS, default=None)
+    return min(
+        images,
+        key=lambda reference: _look.need(reference, subject.facts.policy.cluster) is not _look.Need.ALWAYS,
+        default=None,
+    )
 
 
 def _may_be_there(image: ImageSubject) -> bool:

@@ -87,7 +87,9 @@ def _finding(
         field=_look.field_of(subject, listed, secret.name),
         message=f"pull secret {name} {said}, so the kubelet passes over it",
         fix=printable(fix),
-        evidence=() if seen is None else (_look.why_private(seen.reference), *_look.trace(seen)),
+        evidence=()
+        if seen is None
+        else (_look.why_private(seen.reference, subject.facts.policy.cluster), *_look.trace(seen)),
     )
 
 
