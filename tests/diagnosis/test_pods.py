@@ -300,6 +300,58 @@ def test_a_pod_of_its_own_gets_its_image_set_in_place():
     assert commands(the_one(broken))[0] == "kubectl set image pod/web-1 web=contoso.azurecr.io/shop:1 -n shop"
 
 
+def test_a_host_that_is_certainly_none_has_one_remedy():
+    """Neither a look at its DNS nor a credential for it: that would only distract."""
+    found = the_one(pod("ErrImagePull", NO_HOST, image="contoso.azureacr.io/shop:1"), [], facts())
+    assert len(found.remedies) == 1
+    assert "nslookup" not in "\n".join(commands(found))
+    unknown = the_one(pod("ErrImagePull", NO_HOST.replace("azureacr.io", "example"), image="contoso.example/shop:1"))
+    assert "nslookup" in "\n".join(commands(unknown))
+
+
+def test_where_nothing_was_asked_of_a_registry_its_name_explains_nothing():
+    message = 'Container image "contoso.azureacr.io/shop:1" is not present with pull policy of Never'
+    found = the_one(pod("ErrImageNeverPull", message, image="contoso.azureacr.io/shop:1"), [], facts())
+    assert (found.diagnosis.cause, found.code, found.explained) == (Cause.NOT_FOUND, "PULL503", None)
+    assert '"imagePullPolicy":"IfNotPresent"' in "\n".join(commands(found))
+
+
+MODEL = "contoso.azureacr.io/model:1"
+MOUNTED = {
+    "containers": [{"name": "web", "image": "quay.io/team/web:1"}],
+    "volumes": [{"name": "model", "image": {"reference": MODEL}}],
+}
+NO_MODEL = NO_HOST.replace("shop", "model")
+
+
+@pytest.mark.parametrize(
+    ("message", "events"),
+    [
+        pytest.param(f'Back-off pulling image "{MODEL}": ErrImagePull: {NO_MODEL}', [], id="the status says why"),
+        pytest.param(
+            f'Back-off pulling image "{MODEL}"',
+            [event(f'Failed to pull image "{MODEL}": rpc error: code = Unknown desc = {NO_MODEL}', container="")],
+            id="an event says why",
+        ),
+    ],
+)
+def test_the_image_of_a_volume_for_which_a_container_waits(message, events):
+    """As a kubelet 1.36 tells it: the container's status, in the words about the volume."""
+    broken = pod("ImagePullBackOff", message, image="quay.io/team/web:1", spec=MOUNTED)
+    found = the_one(broken, events, facts())
+    assert (found.diagnosis.image, found.diagnosis.registry) == (MODEL, "contoso.azureacr.io")
+    assert (found.diagnosis.cause, found.code) == (Cause.DNS, "PULL201")
+    assert found.explained is not None
+    assert found.explained.image == MODEL
+
+
+def test_a_finding_about_a_volume_says_nothing_of_a_container_s_own_image():
+    message = 'failed to resolve reference "quay.io/team/web:1": quay.io/team/web:1: not found'
+    found = the_one(pod("ErrImagePull", message, image="quay.io/team/web:1", spec=MOUNTED), [], facts())
+    assert (found.diagnosis.image, found.code) == ("quay.io/team/web:1", "PULL503")
+    assert "PULL201" not in [one.code for one in found.findings]
+
+
 def test_a_refusal_is_a_missing_secret_where_one_is_named_that_does_not_exist():
     broken = pod("ErrImagePull", REFUSED, spec={"imagePullSecrets": [{"name": "regcred"}]}, metadata=OF_WEB)
     found = the_one(broken, [], facts(SecretRef("regcred", Known(None)), elsewhere=("team-a",)))

@@ -23,6 +23,7 @@ from webhook.diagnosis.remedies.names import Names, Place, filled
 from webhook.diagnosis.remedy import Remedy, remedies
 from webhook.engine.evaluate import evaluate
 from webhook.errors import Malformed
+from webhook.model import reference
 from webhook.model.facts import Facts, Known
 from webhook.model.finding import Confidence
 from webhook.model.text import printable
@@ -66,6 +67,8 @@ _REFUSED: Final = frozenset({Cause.UNAUTHORIZED, Cause.FORBIDDEN, Cause.AMBIGUOU
 # What a refusal turns out to be where the engine knows the very secret.
 _REFUSED_FOR: Final[Mapping[str, Cause]] = {"PULL301": Cause.SECRET_MISSING, "PULL308": Cause.EXPIRED}
 _TEXT_AREAS: Final = ("PULL1", "PULL2")
+_NEVER: Final = "pull policy of Never"
+"""Nothing was asked of a registry then, so nothing that is wrong with the name explains it."""
 _CLUSTER_AREAS: Final = ("PULL3", "PULL4")
 _ADVICE: Final = "PULL107"
 """Implicit `latest` is advice, and explains no failure."""
@@ -156,13 +159,12 @@ def diagnose_pod(pod: Json, events: Iterable[Json] = (), facts: Facts | None = N
         return ()
     around = facts if facts is not None else Facts()
     findings = evaluate(workload, around, all_checks()) if workload is not None and facts is not None else ()
+    volumes = _volumes(spec)
     results = []
     for read, container, reason in found:
         placed = _placed(read, metadata, spec, container)
         mine = findings or (_of_name(placed.image) if placed.image else ())
-        mine = tuple(
-            one for one in mine if one.container in (None, container) and one.confidence is not Confidence.UNKNOWN
-        )
+        mine = tuple(one for one in mine if _is_about(one, placed, volumes))
         owner = owner_of(pod)
         place = _place(placed, spec, owner, workload, around)
         results.append(replace(_explain(placed, mine, place, around, owner), reason=reason, owner=owner))
@@ -223,17 +225,17 @@ def _read(spec: Json, status: Json, told: Sequence[_Told]) -> Iterator[tuple[Dia
     )
     if _text(status.get("phase")) == "Succeeded":
         return
-    images = _images(spec)
+    images, volumes = _images(spec), _volumes(spec)
     waits = False
     creating: list[str] = []
     for container, waiting, message in _waiting(status):
         if waiting in _CREATING:
             creating.append(container)
             continue
-        read = _read_container(container, images.get(container), waiting, message, told)
+        read = _read_container(container, {images.get(container), *volumes}, waiting, message, told)
         if read is not None:
             waits = True
-            yield _with_image(with_secrets(read, missing), images.get(container)), container, waiting
+            yield _with_image(with_secrets(read, missing), images.get(container), volumes), container, waiting
     if waits or not creating:
         return
     # nothing but ContainerCreating: an image volume, the sandbox's image, or a secret that the kubelet waits for
@@ -247,9 +249,12 @@ def _read(spec: Json, status: Json, told: Sequence[_Told]) -> Iterator[tuple[Dia
 
 
 def _read_container(
-    container: str, image: str | None, reason: str, message: str, told: Sequence[_Told]
+    container: str, images: set[str | None], reason: str, message: str, told: Sequence[_Told]
 ) -> Diagnosis | None:
-    """The status if it says why; else the latest Event about this container and this image that does."""
+    """The status if it says why; else the latest Event about this container and one of these images that does.
+
+    An image volume is pulled for each container that mounts it: the container waits, the words are about the volume.
+    """
     read = read_reason(reason, message)
     if read is None or read.cause is not Cause.OTHER:
         return read
@@ -259,7 +264,7 @@ def _read_container(
         if one.container in ("", container)
         and (found := read_event(one.reason, one.message)) is not None
         # an Event about the image before an edit explains nothing now
-        and (found.image is None or image is None or found.image == image)
+        and (found.image is None or None in images or found.image in images)
     ]
     better = next((found for found in candidates if found.cause is not Cause.OTHER), None)
     if better is not None:
@@ -288,11 +293,26 @@ def _images(spec: Json) -> dict[str, str]:
     }
 
 
-def _with_image(read: Diagnosis, image: str | None) -> Diagnosis:
+def _volumes(spec: Json) -> tuple[str, ...]:
+    """The references of the pod's image volumes."""
+    found = (_text(_map(one.get("image")).get("reference")) for one in _maps(spec.get("volumes")))
+    return tuple(one for one in found if one)
+
+
+def _with_image(read: Diagnosis, image: str | None, volumes: tuple[str, ...]) -> Diagnosis:
+    """The reading with the reference as the pod has it: the container's, or that of the volume that is spoken of."""
     if not image:
         return read
+    spoken = _canonical(read.image)
+    if spoken is not None and spoken != _canonical(image):
+        image = next((one for one in volumes if _canonical(one) == spoken), image)
     registry = read.registry or read_message(f'Failed to pull image "{image}"').registry
     return replace(read, image=printable(image, 512), registry=registry)
+
+
+def _canonical(image: str | None) -> str | None:
+    found = reference.match(image) if image else None
+    return None if found is None else str(found)
 
 
 def _placed(read: Diagnosis, metadata: Json, spec: Json, container: str | None) -> Diagnosis:
@@ -306,6 +326,17 @@ def _placed(read: Diagnosis, metadata: Json, spec: Json, container: str | None) 
         node=name(spec.get("nodeName")),
         container=name(container),
     )
+
+
+def _is_about(finding: Finding, read: Diagnosis, volumes: tuple[str, ...]) -> bool:
+    """Whether a finding is about what is waited for: the pod as a whole, this container's image, or this volume's."""
+    if finding.confidence is Confidence.UNKNOWN:
+        return False
+    if finding.image is None:
+        return finding.container in (None, read.container)
+    if printable(finding.image, 512) != read.image:
+        return False
+    return finding.container in (None, read.container) or read.container is None or finding.image in volumes
 
 
 # --- what it means here ---------------------------------------------------------------------------------------------
@@ -367,7 +398,7 @@ def _explain(
     facts: Facts | None = None,
     owner: Owner | None = None,
 ) -> Diagnosed:
-    explained = _explaining(read.cause, findings)
+    explained = None if _NEVER in read.evidence else _explaining(read.cause, findings)
     if explained is not None and read.cause in _REFUSED and explained.code in _REFUSED_FOR:
         missing = () if facts is None else _missing(facts)
         read = replace(read, cause=_REFUSED_FOR[explained.code], secrets=read.secrets or missing)
@@ -376,6 +407,8 @@ def _explain(
     code = Code(explained.code, explained.name) if explained is not None else code_for(read)
     todo = remedies(read, place)
     if explained is not None:
+        if explained.code.startswith(_TEXT_AREAS) and explained.confidence is Confidence.CERTAIN:
+            todo = ()  # a credential for a host that is none, or a look at its DNS, would only distract
         todo = (_of_finding(explained, read, place, has_owner=owner is None or owner.kind != "Pod"), *todo)
     return Diagnosed(
         diagnosis=read,
