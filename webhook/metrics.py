@@ -26,6 +26,14 @@ SECONDS: Final = Histogram(
     ("endpoint",),
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0),
 )
+EVENTS: Final = Counter(
+    "pullproof_events_total", "Events on the owners of pods: written, failed, or dropped unwritten.", ("outcome",)
+)
+POLICY_ERRORS: Final = Counter(
+    "pullproof_policy_errors_total",
+    "Policies that say what can't be, and failures to read any, by why: invalid, missing, forbidden, unavailable.",
+    ("reason",),
+)
 CLIENTS: Final = Counter(
     "pullproof_client_events_total", "Clients cut off or refused before a review was read, by why.", ("event",)
 )

@@ -6,6 +6,7 @@ tests/e2e/test_visibility.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from webhook.admission.running import MOST_PODS, look
 from webhook.engine.impact import Group, Impact
 from webhook.engine.wording import WARNING_LENGTH, impact, impact_annotation
-from webhook.model.facts import Facts
+from webhook.model.facts import Facts, Known, PullSecretList, Unknown
 from webhook.model.policy import ClusterPolicy, of_labels
 from webhook.sources.errors import ForbiddenError, TimedOutError, UnavailableError
 from webhook.sources.listing import Page
@@ -62,7 +63,8 @@ class Listed:
 
     def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float) -> Facts:
         self.judged += 1
-        return Facts(policy=of_labels({}, policy))
+        listed = Known(PullSecretList("pod", "default", ()))
+        return Facts(policy=of_labels({}, policy), namespace_labels=Known({}), pull_secrets=listed)
 
 
 def seen(cluster: Listed, before: str = "off", after: str = "certain", *, tick: float = 0.0) -> Impact:
@@ -165,14 +167,28 @@ def test_a_list_that_breaks_off_is_no_whole_look(error: ApiError, told: str) -> 
     )
 
 
+def test_pods_that_can_t_be_judged_are_no_good_ones() -> None:
+    class Unread(Listed):
+        def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float) -> Facts:
+            facts = super().facts(workload, policy, seconds=seconds)
+            return replace(facts, pull_secrets=Unknown("no right to read Secrets"))
+
+    found = seen(Unread([pod("a", GOOD), pod("b", TYPO)]), after="likely")
+    assert impact(found)[-1] == (
+        "pullproof: 1 of 2 pods could not be judged for want of facts; see `pullproof scan -n shop`"
+    )
+    assert impact_annotation(found).endswith("; 1 unknown")
+
+
 def test_lines_are_few_and_short_whatever_the_names_are() -> None:
     found = Impact("n" * 63)
     for number in range(40):
         host = f"{number}.{'h' * 300}\x1b[31m"
         found.groups["PULL201", host] = Group("PULL201", host, 9, [f"{'p' * 250}{end}" for end in "abc"])
         found.hit = found.looked = 9
+    found.unknown = 7
     found.stopped = "x" * 300
     lines = impact(found)
-    assert len(lines) == 11
+    assert len(lines) == 12
     assert all(len(line) <= WARNING_LENGTH and line.isprintable() for line in lines)
     assert len(impact_annotation(found)) <= 4096

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 TYPO = "contoso.azureacr.io/shop:1"
 INVALID = "contoso.azurecr.io//shop:1"
 GOOD = "contoso.azurecr.io/shop:1"
+FOUND = (
+    "app: `contoso.azureacr.io` is not a registry; use `contoso.azurecr.io/shop:1` "
+    "(PULL201 registry-host-typo, certain)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +143,62 @@ class TestLabelChange:
             )
 
         eventually(told)
+
+
+class TestEvents:
+    """What becomes of a controller's pods is told on what people know by name."""
+
+    def events(self, place: Place) -> list[dict[str, Any]]:
+        found = json.loads(place.kubectl("get", "events.v1.events.k8s.io", "-o", "json"))["items"]
+        return [one for one in found if one["reportingController"] == "pullproof.dev/webhook"]
+
+    def denials(self, place: Place) -> list[dict[str, Any]]:
+        return [one for one in self.events(place) if one["reason"] == "PullproofDenied"]
+
+    def test_a_denial_is_told_once_on_the_deployment_with_a_count(self, place: Place) -> None:
+        place.enforce("off")
+        place.create(deployment("shop", TYPO))
+        eventually(lambda: place.kubectl("get", "pods", "-o", "name").count("pod/") == 1)
+        place.enforce("certain")
+        place.kubectl("rollout", "restart", "deployment/shop")
+        # the ReplicaSet tries again by itself, a little later each time
+        (event,) = eventually(lambda: [one for one in self.denials(place) if "series" in one], seconds=120)
+        assert event["series"]["count"] > 1
+        assert event["type"] == "Warning"
+        assert event["regarding"]["kind"] == "Deployment"
+        assert event["regarding"]["name"] == "shop"
+        assert event["note"] == f"a pod was denied: {FOUND}"
+        assert len(self.denials(place)) == 1
+        described = place.kubectl("describe", "deployment", "shop")
+        (line,) = (line for line in described.splitlines() if "PullproofDenied" in line)
+        assert " (x" in line
+        assert event["note"] in line
+
+    def test_a_warning_that_only_a_controller_hears_is_told_on_the_cron_job(self, place: Place) -> None:
+        place.enforce("off")
+        spec = {"containers": [{"name": "app", "image": TYPO}], "restartPolicy": "Never"}
+        job = {"spec": {"template": {"spec": spec}}}
+        place.create(
+            {
+                "apiVersion": "batch/v1",
+                "kind": "CronJob",
+                "metadata": {"name": "nightly"},
+                "spec": {"schedule": "0 3 * * *", "jobTemplate": job, "suspend": True},
+            }
+        )
+        place.kubectl("create", "job", "once", "--from=cronjob/nightly")
+        (event,) = eventually(lambda: self.events(place))
+        assert event["reason"] == "PullproofWarned"
+        assert (event["regarding"]["kind"], event["regarding"]["name"]) == ("CronJob", "nightly")
+        assert event["note"] == f"a pod was admitted with a warning: {FOUND}"
+
+    def test_other_owners_are_told_themselves_and_whoever_makes_a_pod_by_hand_reads_the_answer(
+        self, place: Place
+    ) -> None:
+        place.enforce("off")
+        place.create(pod("by-hand", TYPO))
+        owner = {**deployment("data", TYPO), "kind": "StatefulSet"}
+        owner["spec"]["serviceName"] = "data"
+        place.create(owner)
+        (event,) = eventually(lambda: self.events(place))
+        assert (event["regarding"]["kind"], event["regarding"]["name"]) == ("StatefulSet", "data")

@@ -29,6 +29,7 @@ from webhook.checks.lookup import not_judged
 from webhook.checks.policy import invalid_label
 from webhook.engine.decide import Circumstances, Decision, Mercy, decide
 from webhook.engine.evaluate import evaluate, image_key, read_reference
+from webhook.engine.news import news_of
 from webhook.engine.retry import retry_command
 from webhook.errors import Malformed
 from webhook.model.landing import declared, land
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from webhook.admission.patch import Injection
     from webhook.admission.review import Review
+    from webhook.engine.news import News
     from webhook.model.facts import Fact, Facts
     from webhook.model.finding import Finding
     from webhook.model.policy import Policy
@@ -109,12 +111,14 @@ class Options:
     """What the platform team sets.
 
     `policy` holds for every namespace; `seconds` bounds the live reads of one review; `draining` says that the server
-    is about to stop, so that nobody sends it anything new.
+    is about to stop, so that nobody sends it anything new. `tell_owner` takes what the owner of a controller's pod
+    should hear, and neither waits nor raises.
     """
 
     policy: ClusterPolicy = field(default_factory=ClusterPolicy)
     seconds: float = 1.0
     draining: Callable[[], bool] = bool
+    tell_owner: Callable[[News], None] | None = None
 
 
 def create_app(cluster: Cluster, options: Options, *, clock: Callable[[], float] = time.monotonic) -> Flask:
@@ -123,7 +127,7 @@ def create_app(cluster: Cluster, options: Options, *, clock: Callable[[], float]
 
     @app.post("/validate")
     def validate() -> Response:
-        return _answer("validate", lambda review: _judged(review, _validate(review, cluster, options, clock)), clock)
+        return _answer("validate", lambda review: _judged(review, cluster, options, clock), clock)
 
     @app.post("/mutate")
     def mutate() -> Response:
@@ -171,10 +175,20 @@ class _Answer:
     injected: str | None = None
 
 
-def _judged(review: Review, decision: Decision) -> _Answer:
+def _judged(review: Review, cluster: Cluster, options: Options, clock: Callable[[], float]) -> _Answer:
+    decision = _validate(review, cluster, options, clock)
     is_pod = (review.group, review.kind) == ("", "Pod")
+    if is_pod and (decision.denied or decision.warned) and options.tell_owner is not None:
+        _tell_owner(review, decision, options.tell_owner)
     retry = retry_command(review.obj or {}, review.namespace, decision.denied) if is_pod else None
     return _Answer(encode(review.uid, decision, retry=retry), decision.word, decision)
+
+
+def _tell_owner(review: Review, decision: Decision, tell: Callable[[News], None]) -> None:
+    """Of a pod that a built-in controller makes; who makes one by hand reads the answer. Nothing on a dry run."""
+    made = review.operation == "CREATE" and review.user.name in CONTROLLERS and not review.dry_run
+    for news in news_of(review.obj or {}, review.namespace, decision) if made else ():
+        tell(news)
 
 
 def _answer(endpoint: str, judge: Callable[[Review], _Answer], clock: Callable[[], float]) -> Response:

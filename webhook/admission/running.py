@@ -9,12 +9,13 @@ Must not: keep a pod, deny anything, or take longer than it was given: what is l
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from webhook.checks.index import all_checks
 from webhook.engine.evaluate import evaluate
 from webhook.engine.impact import Impact, groups_of, newly_denied
 from webhook.errors import Malformed, PullproofError
+from webhook.model.finding import Confidence
 from webhook.model.workload import extract
 from webhook.sources.errors import ForbiddenError, TimedOutError
 
@@ -30,6 +31,11 @@ MOST_PODS: Final = 3_000
 SECONDS: Final = 1.0
 _MIRROR_POD: Final = "kubernetes.io/config.mirror"
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
+
+_Verdict: TypeAlias = tuple[tuple[tuple[str, str], ...], bool]
+"""What a pod would be denied for, and whether something could not be told."""
+
+_NOTHING: Final[_Verdict] = ((), False)
 
 
 class Pods(Protocol):
@@ -58,7 +64,7 @@ def look(
     """
     until = clock() + seconds
     impact = Impact(namespace)
-    verdicts: dict[object, tuple[tuple[str, str], ...]] = {}
+    verdicts: dict[object, _Verdict] = {}
 
     def left() -> float:
         return max(until - clock(), 0.0)
@@ -73,7 +79,8 @@ def look(
                     impact.stopped = f"{seconds:g} s was over"
                 if impact.stopped is not None:
                     return impact
-                impact.add(_name(pod), _hits(cluster, pod, before, after, verdicts, left))
+                groups, unknown = _verdict(cluster, pod, before, after, verdicts, left)
+                impact.add(_name(pod), groups, unknown=unknown)
     except PullproofError as error:
         over = isinstance(error, TimedOutError)
         if impact.looked:
@@ -85,24 +92,24 @@ def look(
     return impact
 
 
-def _hits(
+def _verdict(
     cluster: Pods,
     pod: Mapping[str, Any],
     before: Policy,
     after: Policy,
-    verdicts: dict[object, tuple[tuple[str, str], ...]],
+    verdicts: dict[object, _Verdict],
     left: Callable[[], float],
-) -> tuple[tuple[str, str], ...]:
+) -> _Verdict:
     metadata = pod.get("metadata") or {}
     ended = (pod.get("status") or {}).get("phase") in _ENDED
     if ended or metadata.get("deletionTimestamp") or _MIRROR_POD in (metadata.get("annotations") or {}):
-        return ()
+        return _NOTHING
     try:
         workload = extract(pod, group_kind=("", "Pod"))
     except Malformed:
-        return ()
+        return _NOTHING
     if workload is None:
-        return ()
+        return _NOTHING
     owners = metadata.get("ownerReferences") or ()
     maker = next((owner.get("uid") for owner in owners if owner.get("controller")), None) or metadata.get("uid")
     key = (maker, workload.containers, workload.service_account, workload.pull_secret_names)
@@ -113,13 +120,14 @@ def _hits(
     return known
 
 
-def _judged(workload: Workload, facts: Facts, before: Policy, after: Policy) -> tuple[tuple[str, str], ...]:
+def _judged(workload: Workload, facts: Facts, before: Policy, after: Policy) -> _Verdict:
     findings = evaluate(workload, replace(facts, policy=after), all_checks())
     if not findings:
-        return ()
+        return _NOTHING
     same = before.cluster == after.cluster  # then labels alone have changed, and they change no finding
     earlier = findings if same else evaluate(workload, replace(facts, policy=before), all_checks())
-    return groups_of(newly_denied(findings, earlier, workload, before.modes, after.modes))
+    unknown = any(finding.confidence is Confidence.UNKNOWN for finding in findings)
+    return groups_of(newly_denied(findings, earlier, workload, before.modes, after.modes)), unknown
 
 
 def _name(pod: Mapping[str, Any]) -> str:

@@ -1,10 +1,11 @@
-"""`pullproof serve`: the webhook itself. Reads the cluster, answers reviews, writes nothing."""
+"""`pullproof serve`: the webhook itself. Reads the cluster, answers reviews, writes nothing but Events."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import signal
+import socket
 import sys
 import threading
 import time
@@ -63,6 +64,13 @@ _FILES_SECONDS: Final = 10.0
     help="Authority (PEM) of the API server's client certificate; whoever shows none of it gets no review.",
 )
 @click.option("--client-name", "client_names", multiple=True, help="Common name it has to have; repeatable.")
+@click.option(
+    "--events",
+    type=click.Choice(["owners", "off"]),
+    default="owners",
+    show_default=True,
+    help="Tell the owners of pods that controllers make by Events, or nobody.",
+)
 @click.option("--enforce", type=_LEVEL, default="certain", show_default=True, help="Deny from this level on.")
 @click.option("--warn", type=_LEVEL, default="likely", show_default=True, help="Warn from this level on.")
 @click.option("--audit", type=_LEVEL, default="advisory", show_default=True, help="Audit from this level on.")
@@ -96,6 +104,7 @@ def command(
     drain_seconds: float,
     client_ca: Path | None,
     client_names: tuple[str, ...],
+    events: str,
     enforce: str,
     warn: str,
     audit: str,
@@ -119,6 +128,8 @@ def command(
     from webhook.model.policy import LEVELS, ClusterPolicy, Modes
     from webhook.sources.cluster import LiveCluster, SecretAccess
     from webhook.sources.connection import connect
+    from webhook.sources.events import Events
+    from webhook.sources.writing import Writer
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     read = _reader(tls_cert, tls_key, tls_secret, lambda: connect(kubeconfig, context_name))
@@ -126,15 +137,29 @@ def command(
         raise click.UsageError("--client-name needs --client-ca")
     all_checks()  # a broken check stops the start, not the first review
     read_reference("")  # loads what explains an invalid reference, so that the first denial is as fast as the rest
-    cluster = LiveCluster(connect(kubeconfig, context_name), secrets=SecretAccess(secrets))
+    connection = connect(kubeconfig, context_name)
+    cluster = LiveCluster(connection, secrets=SecretAccess(secrets))
+    told = Events(connection, Writer(connection, manager="pullproof"), socket.gethostname())
     draining = threading.Event()
     policy = ClusterPolicy(
         default=Modes(enforce=LEVELS[enforce], warn=LEVELS[warn], audit=LEVELS[audit]),
         image_os=image_os,
         windows_taints=windows_taints,
     )
-    app = create_app(cluster, Options(policy=policy, seconds=lookup_seconds, draining=draining.is_set))
+    options = Options(
+        policy=policy,
+        seconds=lookup_seconds,
+        draining=draining.is_set,
+        tell_owner=told.tell if events == "owners" else None,
+    )
+    app = create_app(cluster, options)
     metrics.watch_caches(lambda: ((one.name, one.stale_seconds, one.objects) for one in cluster.states()))
+
+    def start() -> None:
+        cluster.start()
+        if events == "owners":
+            told.start()
+
     certificate = ServingCertificate(read, client_ca=None if client_ca is None else client_ca.read_bytes())
     if tls_secret:
         _wait_for(certificate)
@@ -146,7 +171,7 @@ def command(
         stall_seconds=stall_seconds,
         drain_seconds=drain_seconds,
         reload_seconds=_SECRET_SECONDS if tls_secret else _FILES_SECONDS,
-        after_fork=cluster.start,
+        after_fork=start,
         on_drain=draining.set,
         on_event=lambda event: metrics.CLIENTS.labels(event).inc(),
         on_certificate=_show_certificate,

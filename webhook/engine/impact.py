@@ -39,7 +39,7 @@ class Group:
 
 @dataclass(slots=True)
 class Impact:
-    """What was found: `hit` of `looked` pods would be denied if they were made again.
+    """What was found: `hit` of `looked` pods would be denied if they were made again, of `unknown` it can't be told.
 
     `there` is how many there are, as far as the API server said; `stopped` says why not all of them were looked at,
     `unseen` why none could be.
@@ -48,6 +48,7 @@ class Impact:
     namespace: str
     looked: int = 0
     hit: int = 0
+    unknown: int = 0
     there: int = 0
     stopped: str | None = None
     unseen: str | None = None
@@ -56,11 +57,12 @@ class Impact:
     @property
     def told(self) -> bool:
         """Whether there is anything to say: a look at everything that found nothing is not worth a line."""
-        return bool(self.hit or self.stopped or self.unseen)
+        return bool(self.hit or self.unknown or self.stopped or self.unseen)
 
-    def add(self, pod: str, groups: Iterable[tuple[str, str]]) -> None:
-        """Count one pod, with what it would be denied for (see `groups_of`)."""
+    def add(self, pod: str, groups: Iterable[tuple[str, str]], *, unknown: bool = False) -> None:
+        """Count one pod, with what it would be denied for (see `groups_of`), or that something could not be told."""
         self.looked += 1
+        self.unknown += unknown
         hit = False
         for key in groups:
             hit = True

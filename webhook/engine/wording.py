@@ -20,6 +20,7 @@ WARNING_LENGTH = 120
 WARNING_COUNT = 30
 DENIAL_LENGTH = 16_384
 ANNOTATION_LENGTH = 4_096
+NOTE_BYTES = 1_000  # an Event takes 1,024
 _ELLIPSIS = "…"
 _ENOUGH_OF_A_MESSAGE = 24
 _NAMES_LENGTH = 40
@@ -68,7 +69,7 @@ def _names(containers: list[str]) -> str:
 
 
 def impact(running: Impact) -> tuple[str, ...]:
-    """What a change of policy would do to what runs, grouped as Pod Security Admission does; at most 11 lines."""
+    """What a change of policy would do to what runs, grouped as Pod Security Admission does; at most 12 lines."""
     lines = []
     if running.hit:
         lines.append(f"pullproof: {running.hit} of {running.looked} pods here would be denied if made again")
@@ -76,6 +77,9 @@ def impact(running: Impact) -> tuple[str, ...]:
     lines += map(_group, groups[:IMPACT_GROUPS])
     if (left := len(groups) - IMPACT_GROUPS) > 0:
         lines.append(_with_scan(f"pullproof: and {left} more codes and registries", running.namespace))
+    if running.unknown:
+        unknown = f"pullproof: {running.unknown} of {running.looked} pods could not be judged for want of facts"
+        lines.append(_with_scan(unknown, running.namespace))
     if running.stopped is not None:
         of = f" of {running.there}" if running.there > running.looked else ""
         seen = f"pullproof: looked at {running.looked}{of} pods only: {printable(running.stopped)}"
@@ -91,6 +95,7 @@ def impact_annotation(running: Impact) -> str:
     counts = [f"{group.code} {group.host} {group.pods}".replace("  ", " ") for group in running.by_weight()]
     head = f"{running.hit} of {running.looked} pods" if running.unseen is None else f"not looked at: {running.unseen}"
     stopped = [f"stopped: {running.stopped}"] if running.stopped is not None else []
+    counts += [f"{running.unknown} unknown"] if running.unknown else []
     return _cut(printable("; ".join((head, *counts, *stopped))), ANNOTATION_LENGTH)
 
 
@@ -133,6 +138,16 @@ def _denial_line(finding: Finding) -> str:
     where = f"{finding.container}: " if finding.container else ""
     fix = f"; {finding.fix}" if finding.fix else ""
     return f"{printable(where + finding.message + fix)} ({finding.code} {finding.name}, {finding.confidence.word})"
+
+
+def event_note(findings: Sequence[Finding], *, denied: bool, spared: str = "") -> str:
+    """The text of an Event about a pod that a controller made; `spared` says why it was not denied."""
+    head = "a pod was denied: " if denied else "a pod was admitted with a warning: "
+    tail = f"; not denied: {spared}" if spared else ""
+    lines = "; ".join(dict.fromkeys(map(_denial_line, findings)))
+    room = NOTE_BYTES - len(head) - len(tail)
+    fits = lines.encode()[:room].decode(errors="ignore")
+    return head + (lines if fits == lines else fits + _ELLIPSIS) + tail
 
 
 def annotation(findings: Iterable[Finding]) -> str:
