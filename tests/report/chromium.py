@@ -1,31 +1,29 @@
-"""A real Chromium, headless, spoken to over its DevTools protocol: for what only a browser can judge.
+"""A real Chromium, headless, driven by Selenium: for what only a browser can judge.
 
-Why not a driver package: the protocol is JSON over one WebSocket, whose client the `kubernetes` library brings along,
-and the tests need a dozen calls of it. Must not: use a profile of the user's, or reach any network.
+Must not: use a profile of the user's, reach any network, or have Selenium look for programs by itself (it would ask the
+internet for them).
 """
 
 from __future__ import annotations
 
-import base64
-import itertools
 import json
 import shutil
-import subprocess
-import tempfile
 from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import patch
 
-import websocket
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_START_SECONDS = 60
+_LOAD_SECONDS = 120
 _FLAGS = (
     "--headless=new",
-    "--remote-debugging-port=0",
-    "--remote-allow-origins=*",
     "--no-first-run",
     "--no-default-browser-check",
     "--disable-background-networking",
@@ -36,150 +34,97 @@ _FLAGS = (
     "--no-sandbox",  # root has no other way, and the page is our own
     "--host-resolver-rules=MAP * ~NOTFOUND",  # whatever the page asked for, it would not get
 )
+_KEYS = {"Enter": Keys.ENTER, "Escape": Keys.ESCAPE, "Tab": Keys.TAB, "ArrowDown": Keys.DOWN, "ArrowUp": Keys.UP}
+_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
 
 
 class BrowserError(RuntimeError):
-    """There is no Chromium, or it did not start, or refused a command."""
+    """There is no Chromium here, or no driver for it."""
 
 
 class Browser:
-    """One browser with one page; a context manager. `problems` are the page's errors, warnings and requests."""
+    """One browser with one page; a context manager."""
 
     def __init__(self, *, width: int = 1280, height: int = 900) -> None:
         self._size = (width, height)
-        self._ids = itertools.count(1)
-        self.problems: list[str] = []
-        self.requests: list[str] = []
 
     def __enter__(self) -> Self:
-        program = next((found for name in _PROGRAMS if (found := shutil.which(name))), None)
-        if program is None:
-            raise BrowserError("no Chromium on PATH: on Debian `apt-get install chromium`")
-        self._profile = tempfile.TemporaryDirectory(prefix="pullproof-chromium-", ignore_cleanup_errors=True)
         width, height = self._size
-        self._process = subprocess.Popen(
-            [
-                program,
-                *_FLAGS,
-                f"--user-data-dir={self._profile.name}",
-                f"--window-size={width},{height}",
-                "about:blank",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            self._open()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+        options = webdriver.ChromeOptions()
+        options.binary_location = _program("chromium")
+        for flag in (*_FLAGS, f"--window-size={width},{height}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        with patch.dict("os.environ", {"no_proxy": "localhost,127.0.0.1"}):
+            self._driver = webdriver.Chrome(options, Service(_program("chromedriver")))
+        self._driver.set_page_load_timeout(_LOAD_SECONDS)
+        self._driver.set_script_timeout(_LOAD_SECONDS)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
-        if self._process.stderr is not None:
-            self._process.stderr.close()
-        if hasattr(self, "_socket"):
-            self._socket.close()
-        self._profile.cleanup()
+        self._driver.quit()
 
-    def _open(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            if "DevTools listening on " in line:
-                address = line.split("DevTools listening on ")[1].strip()
-                break
-        else:
-            raise BrowserError("Chromium ended before it listened")
-        self._socket = websocket.create_connection(address, timeout=_START_SECONDS, suppress_origin=True)
-        self._session = ""
-        targets = self.ask("Target.getTargets")["targetInfos"]
-        page = next(one for one in targets if one["type"] == "page")
-        self._session = self.ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
+    def problems(self) -> list[str]:
+        """The page's errors and warnings since this was asked last."""
+        return [one["message"] for one in self._driver.get_log("browser") if one["level"] in {"SEVERE", "WARNING"}]
 
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command of the protocol, and its result. Raises BrowserError where Chromium refuses it."""
-        number = next(self._ids)
-        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        self._socket.send(json.dumps(message))
-        while True:
-            answer = json.loads(self._socket.recv())
-            if answer.get("id") == number:
-                if "error" in answer:
-                    raise BrowserError(f"{method}: {answer['error']}")
-                result: dict[str, Any] = answer["result"]
-                return result
-            self._note(answer)
-
-    def _note(self, event: dict[str, Any]) -> None:
-        parameters = event.get("params", {})
-        if event.get("method") == "Runtime.exceptionThrown":
-            details = parameters["exceptionDetails"]
-            self.problems.append(details.get("exception", {}).get("description") or details["text"])
-        elif event.get("method") == "Log.entryAdded":
-            self.problems.append(parameters["entry"]["text"])
-        elif event.get("method") == "Runtime.consoleAPICalled" and parameters["type"] in {"error", "warning"}:
-            self.problems.append(json.dumps(parameters["args"]))
-        elif event.get("method") == "Network.requestWillBeSent":
-            self.requests.append(parameters["request"]["url"])
+    def requests(self) -> list[str]:
+        """The addresses that the page asked for since this was asked last."""
+        told = (json.loads(one["message"])["message"] for one in self._driver.get_log("performance"))
+        return [one["params"]["request"]["url"] for one in told if one["method"] == "Network.requestWillBeSent"]
 
     def open(self, file: Path) -> None:
         """Show the file, and wait until it has loaded."""
-        self.ask("Page.navigate", url=file.resolve().as_uri())
-        self.run("new Promise((done) => document.readyState === 'complete' ? done() : addEventListener('load', done))")
+        self._driver.get(file.resolve().as_uri())
         self.settle()
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression in the page; a promise is waited for."""
-        answer = self.ask(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True
-        )
-        if "exceptionDetails" in answer:
-            raise BrowserError(f"{script}: {answer['exceptionDetails']}")
-        return answer["result"].get("value")
+        return self._driver.execute_script(f"return {script}")
+
+    def do(self, statement: str) -> None:
+        """A JavaScript statement in the page."""
+        self._driver.execute_script(statement)
 
     def settle(self) -> None:
         """Wait until what was asked for has been drawn."""
-        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))")
+        self.run(_DRAWN)
 
     def click(self, selector: str) -> None:
         """A click of the mouse into the middle of the first element that the selector finds."""
-        self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
+        element = self._driver.find_element(By.CSS_SELECTOR, selector)
+        self._driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         self.settle()
-        box = self.run(
-            f"(() => {{ const r = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
-            " return [r.x + r.width / 2, r.y + r.height / 2]; })()"
-        )
-        for kind in ("mousePressed", "mouseReleased"):
-            self.ask("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+        element.click()
         self.settle()
 
     def press(self, key: str) -> None:
         """One key, by its name (`Enter`, `j`, `ArrowDown`)."""
-        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
-        code = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowDown": 40, "ArrowUp": 38}.get(key, 0)
-        base = {"key": key, "windowsVirtualKeyCode": code}
-        self.ask("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **base)
-        self.ask("Input.dispatchKeyEvent", type="keyUp", **base)
-        self.settle()
+        self.write(_KEYS.get(key, key))
 
     def write(self, text: str) -> None:
         """The keys of a text, one after the other."""
-        for character in text:
-            self.press(character)
+        ActionChains(self._driver).send_keys(text).perform()
+        self.settle()
 
     def scheme(self, name: str) -> None:
         """What the system prefers: `light` or `dark`."""
-        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+        features = [{"name": "prefers-color-scheme", "value": name}]
+        self.command("Emulation.setEmulatedMedia", features=features)
         self.settle()
 
+    def command(self, method: str, **parameters: Any) -> None:
+        """One of the DevTools protocol's commands, for what WebDriver has no word for."""
+        self._driver.execute_cdp_cmd(method, parameters)
+
     def screenshot(self, file: Path) -> None:
-        file.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
+        file.write_bytes(self._driver.get_screenshot_as_png())
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise BrowserError(f"no {name} on PATH: on Debian `apt-get install chromium chromium-driver`")
+    return found

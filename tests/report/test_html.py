@@ -69,12 +69,12 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    chromium.problems.clear()
-    chromium.requests.clear()
+    chromium.problems()
+    chromium.requests()
     chromium.scheme("light")
     yield chromium
-    assert chromium.problems == []
-    assert all(address.startswith(("file:", "data:")) for address in chromium.requests)
+    assert chromium.problems() == []
+    assert all(address.startswith(("file:", "data:")) for address in chromium.requests())
 
 
 @pytest.fixture
@@ -220,13 +220,13 @@ def test_light_and_dark_are_readable(show, scheme):
 
 def test_a_narrow_window_has_nothing_beside_it(show):
     page = show(survey(*ROWS, notes=("x" * 400,)))
-    page.ask("Emulation.setDeviceMetricsOverride", width=360, height=700, deviceScaleFactor=1, mobile=True)
+    page.command("Emulation.setDeviceMetricsOverride", width=360, height=700, deviceScaleFactor=1, mobile=True)
     try:
         page.settle()
         page.click("#findings .head")
         assert page.run("document.documentElement.scrollWidth") <= 360
     finally:
-        page.ask("Emulation.clearDeviceMetricsOverride")
+        page.command("Emulation.clearDeviceMetricsOverride")
 
 
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>@DATA@`x` \u202e\x1b[31m&amp;"
@@ -246,11 +246,11 @@ def test_names_stay_text(show):
 
 def test_a_script_that_is_not_ours_does_not_run(show):
     page = show(survey(*ROWS))
-    page.run("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.hacked=1'}))")
+    page.do("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.hacked=1'}))")
     page.settle()
     assert page.run("window.hacked") is None
-    assert len(page.problems) == 1
-    assert "Content Security Policy" in page.problems.pop()
+    (problem,) = page.problems()
+    assert "Content Security Policy" in problem
 
 
 def test_nothing_found(show):
@@ -271,12 +271,11 @@ def test_thousands_of_findings_are_drawn_as_they_are_looked_at(show):
     page.press("Enter")
     page.press("x")
     before = len(codes(page))
-    page.run("window.scrollTo(0, document.body.scrollHeight)")
+    page.do("window.scrollTo(0, document.body.scrollHeight)")
     eventually(lambda: len(codes(page)) > before)
-    for _ in range(before + 2):
-        page.press("j")
+    page.write("j" * (before + 2))
     assert focused(page) == before + 1
-    page.run("for (let i = 0; i < 1000 && !document.getElementById('more').hidden; i++) drawMore()")
+    page.do("for (let i = 0; i < 1000 && !document.getElementById('more').hidden; i++) drawMore()")
     assert len(codes(page)) == 5_000
 
 
