@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 SUITE, PYTHON = "bookworm", "3.11"
 PACKAGES = ("python3", "libfaketime")  # the second for a container whose clock is off
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+FAKETIME = "/usr/$LIB/faketime/libfaketime.so.1"  # as the dynamic loader writes it
 BASE = "localhost/pullproof-test-base:latest"
 IMAGE = "localhost/pullproof-test:latest"
 

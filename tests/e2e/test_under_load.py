@@ -16,16 +16,15 @@ import signal
 import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.controlplane.controlplane import ControlPlane
 from tests.controlplane.processes import spawn
+from tests.load import Load
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 PULLPROOF = Path(sys.executable).parent / "pullproof"
 PORT = 8443
-RATE = 50
 DRAIN = 5
 
 
@@ -143,68 +141,6 @@ def ready(address: str) -> bool:
         connection.close()
 
 
-class Load:
-    """RATE dry-run pod creations a second, half of them to be denied; every answer is counted by what it was."""
-
-    def __init__(self, plane: ControlPlane) -> None:
-        self._plane = plane
-        self._stopping = threading.Event()
-        self.answers: Counter[str] = Counter()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(10)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    @property
-    def total(self) -> int:
-        return sum(self.answers.values())
-
-    def _run(self, number: int) -> None:
-        pause = len(self._threads) / RATE
-        connection = self._connect()
-        due = time.monotonic() + pause * number / len(self._threads)
-        asked = 0
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
-            due = max(due + pause, time.monotonic())
-            asked += 1
-            good = asked % 2 == 0
-            answer = self._ask(connection, good=good)
-            with self._lock:
-                self.answers[answer] += 1
-        connection.close()
-
-    def _connect(self) -> http.client.HTTPSConnection:
-        host, _, port = self._plane.host.removeprefix("https://").rpartition(":")
-        return http.client.HTTPSConnection(host, int(port), context=self._plane._tls, timeout=60)
-
-    def _ask(self, connection: http.client.HTTPSConnection, *, good: bool) -> str:
-        image = "contoso.azurecr.io/shop:1" if good else "contoso.azurecr.io//shop:1"
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"generateName": "probe-", "namespace": "shop"},
-            "spec": {"containers": [{"name": "app", "image": image}]},
-        }
-        connection.request(
-            "POST", "/api/v1/namespaces/shop/pods?dryRun=All", json.dumps(pod), {"Content-Type": "application/json"}
-        )
-        response = connection.getresponse()
-        text = response.read().decode()
-        if good and response.status == 201:
-            return "admitted"
-        if not good and response.status == 403 and "use `contoso.azurecr.io/shop:1`" in text:
-            return "denied"
-        return f"{response.status} {json.loads(text).get('message', text)[:300]}"
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     assert os.geteuid() == 0, "addresses for the replicas need root"
@@ -216,8 +152,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             made.start_controller()
             made.publish(*[made.start_replica() for _ in range(3)])
             load = Load(plane)
-            connection = load._connect()
-            eventually(lambda: load._ask(connection, good=False) == "denied")
+            connection = load.connect()
+            eventually(lambda: load.ask(connection, good=False) == "denied")
             connection.close()
             yield made
         finally:
@@ -264,7 +200,7 @@ def test_no_call_fails_during(event: Callable[[Cluster], None], cluster: Cluster
         over = load.total
         # on the connections that were open before as on new ones, and never fewer than a quarter of two thousand
         eventually(lambda: load.total >= max(500, over + 100), seconds=600)
-    print(f"{event.__name__}: {load.total} calls, {dict(load.answers)}")
+    print(f"{event.__name__}: {load}")
     assert set(load.answers) == {"admitted", "denied"}, load.answers
 
 
@@ -285,8 +221,8 @@ def test_when_all_are_gone_the_cluster_goes_on_where_failures_are_ignored(cluste
         ip("del", address)
     cluster.replicas.clear()
     load = Load(cluster.plane)
-    connection = load._connect()
-    eventually(lambda: "failed calling webhook" in load._ask(connection, good=True))
+    connection = load.connect()
+    eventually(lambda: "failed calling webhook" in load.ask(connection, good=True))
     # pullproof's own namespace is never asked about: its pods come back by themselves
     own = {
         "apiVersion": "v1",
@@ -299,12 +235,12 @@ def test_when_all_are_gone_the_cluster_goes_on_where_failures_are_ignored(cluste
     made = cluster.plane.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(own))
     assert made.stdout == "pod/own created (server dry run)\n"
     cluster.plane.kubectl("apply", "-k", str(ROOT / "manifests"))  # failurePolicy Ignore
-    eventually(lambda: load._ask(connection, good=True) == "admitted")
-    eventually(lambda: load._ask(connection, good=False).startswith("201 "))
+    eventually(lambda: load.ask(connection, good=True) == "admitted")
+    eventually(lambda: load.ask(connection, good=False) == "unjudged")
     # the emergency exit, then back: the controller sets the caBundle again
     cluster.plane.kubectl("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "pullproof")
-    eventually(lambda: load._ask(connection, good=True) == "admitted")
+    eventually(lambda: load.ask(connection, good=True) == "admitted")
     cluster.plane.kubectl("apply", "-k", str(ROOT / "manifests" / "overlays" / "enforce"))
     cluster.publish(*[cluster.start_replica() for _ in range(3)])
-    eventually(lambda: load._ask(connection, good=False) == "denied")
+    eventually(lambda: load.ask(connection, good=False) == "denied")
     connection.close()

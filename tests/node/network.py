@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 API_SERVER = "10.0.0.1"
 """The first address of the control plane's Service range: that of the Service `kubernetes`."""
 
+POD_NETWORK = "10.244.0.0/16"
+
 _CLONE_NEWNET = 0x40000000
 _BRIDGE = "nodes"
 _GATEWAY = "10.200.0.1"

@@ -161,6 +161,14 @@ class Node:
             raise NodeError(f"node {self.name} does not run")
         return self._images
 
+    @property
+    def pid(self) -> int:
+        """The first process in the node's namespaces; all others are below it."""
+        first = _children(self._process.pid) if self._process is not None else []
+        if not first:
+            raise NodeError(f"node {self.name} does not run")
+        return first[0]
+
     def log_tail(self, lines: int = 15) -> str:
         """The last lines of every log that has any, to say why something did not start."""
         logs = sorted([*self.state.glob("*.log"), *(self.state / "registries").glob("*.log")])
