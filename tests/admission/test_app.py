@@ -44,6 +44,9 @@ class KnownCluster:
     def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterator[Page]:
         return iter(())
 
+    def policy_with(self, namespace: str, labels: Mapping[str, str], policy: ClusterPolicy) -> Policy:
+        return of_labels(labels, policy)
+
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
         return False
 

@@ -29,12 +29,14 @@ from webhook.checks.lookup import not_judged
 from webhook.checks.policy import invalid_label
 from webhook.engine.decide import Circumstances, Decision, Mercy, decide
 from webhook.engine.evaluate import evaluate, image_key, read_reference
+from webhook.engine.excuse import excuse
 from webhook.engine.news import news_of
 from webhook.engine.retry import retry_command
 from webhook.errors import Malformed
 from webhook.model.landing import declared, land
 from webhook.model.node import OS_LABEL
-from webhook.model.policy import ClusterPolicy, of_labels
+from webhook.model.policy import ClusterPolicy
+from webhook.model.policy_exemption import CONTROLLERS, Requester
 from webhook.model.reference import Reference
 from webhook.model.text import printable
 from webhook.model.workload import POD_SPEC_PATHS, extract, namespace_labels
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
     from webhook.admission.patch import Injection
     from webhook.admission.review import Review
+    from webhook.engine.excuse import Verdict
     from webhook.engine.news import News
     from webhook.model.facts import Fact, Facts
     from webhook.model.finding import Finding
@@ -56,22 +59,6 @@ if TYPE_CHECKING:
 MIRROR_POD: Final = "kubernetes.io/config.mirror"
 NODES_GROUP: Final = "system:nodes"
 JUDGED_SUBRESOURCES: Final = frozenset({"", "ephemeralcontainers", "resize"})
-# kube-controller-manager's own names, with and without --use-service-account-credentials (Kubernetes 1.36)
-CONTROLLERS: Final = frozenset(
-    {"system:kube-controller-manager"}
-    | {
-        f"system:serviceaccount:kube-system:{name}"
-        for name in (
-            "cronjob-controller",
-            "daemon-set-controller",
-            "deployment-controller",
-            "job-controller",
-            "replicaset-controller",
-            "replication-controller",
-            "statefulset-controller",
-        )
-    }
-)
 # Judging an object, and judging what it was before, may take this long each; the API server waits for three in all.
 JUDGING_SECONDS: Final = 0.6
 _LONGEST_NAME: Final = 253
@@ -98,6 +85,9 @@ class Cluster(Protocol):
 
     def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterable[Page]:
         """The namespace's pods, read live, page by page; each page within `seconds()`. Raises ApiError."""
+
+    def policy_with(self, namespace: str, labels: Mapping[str, str], policy: ClusterPolicy) -> Policy:
+        """What would hold in a namespace if these were its labels."""
 
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
         """Whether the pod's controller has ready replicas; None where that could not be looked up."""
@@ -213,6 +203,7 @@ def _answer(endpoint: str, judge: Callable[[Review], _Answer], clock: Callable[[
             ("warn", decision.warned),
             ("audit", decision.audited),
             ("unknown", decision.unknown),
+            ("exempt", tuple(one.finding for one in decision.excused)),
         ):
             for finding in findings:
                 metrics.FINDINGS.labels(finding.code, finding.confidence.word, mode).inc()
@@ -246,21 +237,38 @@ def _validate(review: Review, cluster: Cluster, options: Options, clock: Callabl
         return _ALLOWED
     facts = cluster.facts(workload, options.policy, seconds=options.seconds)
     findings = _evaluate(workload, facts, clock)
-    at = Circumstances(made_by_controller=review.user.name in CONTROLLERS, mercy=_mercy(review, review.obj))
+    who = Requester(review.user.name, review.user.groups)
+    verdict = _excuse(findings, workload, facts, who, review.obj)
+    findings = verdict.findings
+    at = Circumstances(made_by_controller=who.is_controller, mercy=_mercy(review, review.obj))
     if review.old:
         before = _read_old(review.old, group_kind, review.namespace)
-        previous = _evaluate(before, facts, clock)
+        # what was excused then and is no more, is a new case
+        previous = _excuse(_evaluate(before, facts, clock), before, facts, who, review.old).findings
         at = replace(at, previous=previous, was_suspended=before.suspended)
         if at.mercy is Mercy.NONE and any(finding.code == not_judged.CHECK.code for finding in previous):
             at = replace(at, mercy=Mercy.BEFORE_UNKNOWN)
     modes = facts.policy.modes
     decision = decide(findings, workload, modes, at)
     if not decision.denied:
-        return decision
+        return _with_excused(decision, verdict)
     # Denials are rare: only now is it worth a live look at what would make this one an outage.
     seconds = max(deadline - clock(), 0.05)
     mercy = _looked_up_mercy(review, review.obj, workload, facts, decision, cluster, seconds)
-    return decide(findings, workload, modes, replace(at, mercy=mercy))
+    return _with_excused(decide(findings, workload, modes, replace(at, mercy=mercy)), verdict)
+
+
+def _excuse(
+    findings: tuple[Finding, ...], workload: Workload, facts: Facts, who: Requester, obj: Mapping[str, Any]
+) -> Verdict:
+    owners = obj.get("metadata", {}).get("ownerReferences")  # its shape was checked when the workload was extracted
+    return excuse(findings, workload, facts.policy.cluster, who, now=facts.now, owners=owners)
+
+
+def _with_excused(decision: Decision, verdict: Verdict) -> Decision:
+    if not verdict.excused and not verdict.expired:
+        return decision
+    return replace(decision, excused=verdict.excused, expired=verdict.expired)
 
 
 def _evaluate(workload: Workload, facts: Facts, clock: Callable[[], float]) -> tuple[Finding, ...]:
@@ -371,25 +379,26 @@ def _namespace(
     A label that means nothing is one thing, and a stricter level the other: which of the pods that are there it would
     deny when they are made again.
     """
-    after = of_labels(namespace_labels(obj), policy)
+    after = cluster.policy_with(review.name, namespace_labels(obj), policy)
     told = tuple(invalid_label.finding(error) for error in after.label_errors)
     decision = Decision((), told, told)
     if review.operation != "UPDATE" or not review.old or obj.get("metadata", {}).get("deletionTimestamp") is not None:
         return decision
     try:
-        before = of_labels(namespace_labels(review.old), policy)
+        before = cluster.policy_with(review.name, namespace_labels(review.old), policy)
     except Malformed as malformed:
         raise BadReview(f"request.oldObject.{malformed}") from None
-    if after.modes.enforce >= before.modes.enforce:  # the smaller, the stricter
+    stricter = after.modes.enforce < before.modes.enforce  # the smaller, the stricter
+    if not stricter and after.cluster == before.cluster:
         return decision
-    return replace(decision, running=look(cluster, review.name, before, after, clock))
+    return replace(decision, running=look(cluster, review.name, before, after, clock, base=policy))
 
 
 def _tell(review: Review, answer: _Answer, took: float) -> None:
     """One JSON line per decision or injection; what was allowed without findings is not worth a line."""
     decision = answer.decision or _ALLOWED
     told = (*decision.denied, *decision.warned)
-    if not told and not decision.unknown and answer.injected is None:
+    if not told and not decision.unknown and not decision.excused and answer.injected is None:
         return
     line = {
         "uid": review.uid,
@@ -401,6 +410,7 @@ def _tell(review: Review, answer: _Answer, took: float) -> None:
         "dryRun": review.dry_run,
         "findings": sorted({finding.code for finding in told}),
         "unknown": sorted({finding.code for finding in decision.unknown}),
+        "exempt": [printable(str(one), _LONGEST_NAME) for one in decision.excused],
         "notDenied": decision.mercy.value if decision.mercy is not Mercy.NONE else None,
         "injected": answer.injected,
         "milliseconds": round(took * 1000, 3),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from webhook.engine.decide import Mercy
-from webhook.engine.wording import annotation, denial, impact, impact_annotation, warnings
+from webhook.engine.wording import annotation, denial, exemptions, impact, impact_annotation, warnings
 from webhook.errors import PullproofError
 
 if TYPE_CHECKING:
@@ -166,6 +166,10 @@ def encode(uid: str, decision: Decision, *, retry: str | None = None) -> bytes:
         annotations["findings"] = annotation(told)
     if decision.unknown:
         annotations["unknown"] = annotation(decision.unknown)
+    if decision.excused:
+        annotations["exempt"] = exemptions(decision.excused)
+    if decision.expired:
+        annotations["exemption-expired"] = exemptions(decision.expired)
     if decision.mercy is not Mercy.NONE:
         annotations["not-denied"] = decision.mercy.value
     if annotations:

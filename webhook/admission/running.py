@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from webhook.checks.index import all_checks
 from webhook.engine.evaluate import evaluate
+from webhook.engine.excuse import excuse
 from webhook.engine.impact import Impact, groups_of, newly_denied
 from webhook.errors import Malformed, PullproofError
 from webhook.model.finding import Confidence
+from webhook.model.policy_exemption import Requester
 from webhook.model.workload import extract
 from webhook.sources.errors import ForbiddenError, TimedOutError
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from webhook.model.facts import Facts
+    from webhook.model.finding import Finding
     from webhook.model.policy import ClusterPolicy, Policy
     from webhook.model.workload import Workload
     from webhook.sources.listing import Page
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 MOST_PODS: Final = 3_000
 SECONDS: Final = 1.0
 _MIRROR_POD: Final = "kubernetes.io/config.mirror"
+_A_CONTROLLER: Final = "system:kube-controller-manager"
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 _Verdict: TypeAlias = tuple[tuple[tuple[str, str], ...], bool]
@@ -55,12 +59,14 @@ def look(
     after: Policy,
     clock: Callable[[], float],
     *,
+    base: ClusterPolicy | None = None,
     seconds: float = SECONDS,
 ) -> Impact:
     """What the pods of `namespace` would be denied for under `after` and are not under `before`.
 
     At most `MOST_PODS` are looked at and at most `seconds` are taken, whichever comes first. Pods of one controller
-    with the same images, pull secrets and ServiceAccount share their verdict. Never raises.
+    with the same images, pull secrets and ServiceAccount share their verdict. `base` is what the facts are asked with:
+    what holds without any policy. Never raises.
     """
     until = clock() + seconds
     impact = Impact(namespace)
@@ -79,7 +85,7 @@ def look(
                     impact.stopped = f"{seconds:g} s was over"
                 if impact.stopped is not None:
                     return impact
-                groups, unknown = _verdict(cluster, pod, before, after, verdicts, left)
+                groups, unknown = _verdict(cluster, pod, before, after, base or after.cluster, verdicts, left)
                 impact.add(_name(pod), groups, unknown=unknown)
     except PullproofError as error:
         over = isinstance(error, TimedOutError)
@@ -97,6 +103,7 @@ def _verdict(
     pod: Mapping[str, Any],
     before: Policy,
     after: Policy,
+    base: ClusterPolicy,
     verdicts: dict[object, _Verdict],
     left: Callable[[], float],
 ) -> _Verdict:
@@ -115,17 +122,23 @@ def _verdict(
     key = (maker, workload.containers, workload.service_account, workload.pull_secret_names)
     known = verdicts.get(key)
     if known is None:
-        facts = cluster.facts(workload, after.cluster, seconds=left())
-        known = verdicts[key] = _judged(workload, facts, before, after)
+        facts = cluster.facts(workload, base, seconds=left())
+        known = verdicts[key] = _judged(workload, facts, before, after, owners)
     return known
 
 
-def _judged(workload: Workload, facts: Facts, before: Policy, after: Policy) -> _Verdict:
-    findings = evaluate(workload, replace(facts, policy=after), all_checks())
+def _judged(workload: Workload, facts: Facts, before: Policy, after: Policy, owners: object) -> _Verdict:
+    def left(policy: Policy) -> tuple[Finding, ...]:
+        """The findings that nobody is excused from; a controller will ask again for what it has made."""
+        found = evaluate(workload, replace(facts, policy=policy), all_checks())
+        who = Requester(_A_CONTROLLER) if owners else Requester()
+        return excuse(found, workload, policy.cluster, who, now=facts.now, owners=owners).findings
+
+    findings = left(after)
     if not findings:
         return _NOTHING
     same = before.cluster == after.cluster  # then labels alone have changed, and they change no finding
-    earlier = findings if same else evaluate(workload, replace(facts, policy=before), all_checks())
+    earlier = findings if same else left(before)
     unknown = any(finding.confidence is Confidence.UNKNOWN for finding in findings)
     return groups_of(newly_denied(findings, earlier, workload, before.modes, after.modes)), unknown
 

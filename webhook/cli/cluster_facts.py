@@ -15,11 +15,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from webhook.model.facts import Facts, Known, SecretRef, Unknown
-from webhook.model.policy import ClusterPolicy, of_labels
+from webhook.model.policy import ClusterPolicy
+from webhook.model.policy_book import PolicyBook
 from webhook.sources.cluster import LiveCluster
 from webhook.sources.connection import connect
 
 if TYPE_CHECKING:
+    from webhook.model.policy import Policy
     from webhook.model.workload import Workload
     from webhook.sources.given import Given
 
@@ -39,6 +41,7 @@ class ClusterFacts:
         self._cluster = LiveCluster(connection)
         self._policy = ClusterPolicy()
         self._given: Given | None = None
+        self._book: PolicyBook | None = None
         self._read_until = 0.0
         self._unreachable: Unknown | None = None
 
@@ -69,7 +72,9 @@ class ClusterFacts:
     def _with_given(self, facts: Facts, workload: Workload, given: Given) -> Facts:
         labels = given.labels(workload.namespace)
         if labels is not None:
-            facts = replace(facts, policy=of_labels(labels, self._policy), namespace_labels=Known(labels))
+            facts = replace(facts, namespace_labels=Known(labels))
+        if labels is not None or given.policies():
+            facts = replace(facts, policy=self._policy_with(given, workload.namespace, facts))
         if isinstance(facts.pull_secrets, Known):
             listed = facts.pull_secrets.value
 
@@ -79,3 +84,11 @@ class ClusterFacts:
 
             facts = replace(facts, pull_secrets=Known(replace(listed, refs=tuple(map(with_given, listed.refs)))))
         return facts
+
+    def _policy_with(self, given: Given, namespace: str, facts: Facts) -> Policy:
+        """What holds once the input is applied: its policies beside the cluster's, or instead of their namesakes."""
+        if self._book is None:
+            there = {policy.source: policy for policy in self._cluster.policies()}
+            self._book = PolicyBook(self._policy, {**there, **given.policies()}.values())
+        labels = facts.namespace_labels
+        return self._book.policy(namespace, labels.value) if isinstance(labels, Known) else self._book.unread(namespace)

@@ -14,9 +14,11 @@ from webhook.checks.index import all_checks
 from webhook.checks.policy import invalid_label
 from webhook.engine.decide import Circumstances, decide
 from webhook.engine.evaluate import evaluate
+from webhook.engine.excuse import excuse
 from webhook.errors import Malformed
 from webhook.model.finding import Level
 from webhook.model.policy import ClusterPolicy, Modes, of_labels
+from webhook.model.policy_exemption import Requester
 from webhook.model.text import printable
 from webhook.model.workload import POD_SPEC_PATHS, extract
 from webhook.report.outcome import Ignored, Judged, Outcome, Problem, Remark, Subject, Told, TracedContainer
@@ -27,6 +29,7 @@ from webhook.sources.manifests import Note, Unreadable, Wanted, ignores, places
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from webhook.engine.excuse import Excused
     from webhook.model.facts import Facts
     from webhook.model.finding import Finding
     from webhook.model.workload import Workload
@@ -92,6 +95,7 @@ def judge(
 ) -> Outcome:
     """The findings about these workloads and about the namespaces of the input, each with its place in the text."""
     found: list[tuple[Manifest, Finding, Subject]] = []
+    exempt: list[tuple[Manifest, Excused, Subject]] = []
     judged: list[Judged] = []
     for manifest in inputs.manifests:
         if manifest.kind == "Namespace":
@@ -99,7 +103,10 @@ def judge(
             found += [(manifest, finding, subject) for finding in _of_namespace(manifest, given)]
     for manifest, workload in workloads:
         facts = source.facts(workload)
-        decision = decide(evaluate(workload, facts, all_checks()), workload, _ALL_TOLD, Circumstances())
+        verdict = excuse(
+            evaluate(workload, facts, all_checks()), workload, facts.policy.cluster, Requester(), now=facts.now
+        )
+        decision = decide(verdict.findings, workload, _ALL_TOLD, Circumstances())
         subject = Subject(workload.kind, workload.namespace, workload.name)
         labels_told = given.labels(workload.namespace) is not None  # on the Namespace itself
         found += [
@@ -107,6 +114,7 @@ def judge(
             for finding in (*decision.audited, *decision.unknown)
             if not (labels_told and finding.code == invalid_label.CHECK.code)
         ]
+        exempt += [(manifest, one, subject) for one in verdict.excused]
         containers = tuple(
             TracedContainer(one.name, one.image, trace(workload, one, facts) if with_trace else {})
             for one in workload.containers
@@ -118,6 +126,7 @@ def judge(
     told.sort(key=lambda one: (order.get(one.place.file, 0), one.place.line, one.place.column))
     unreadable = sorted(inputs.unreadable, key=lambda one: (order.get(one.file, len(order)), one.line))
     kept, ignored, remarks = _without_ignored(inputs, told)
+    ignored += _exempted(exempt)
     return Outcome(
         tuple(kept),
         tuple(ignored),
@@ -125,6 +134,18 @@ def judge(
         tuple(map(_problem, unreadable)),
         (*(Remark(note.file, note.line, note.message) for note in inputs.notes), *remarks),
     )
+
+
+def _exempted(exempt: list[tuple[Manifest, Excused, Subject]]) -> list[Ignored]:
+    """What policies of the input excuse, whoever asks, each with the exemption and its reason."""
+    at = places([Wanted(manifest, one.finding.field, one.finding.span) for manifest, one, _ in exempt])
+    return [
+        Ignored(
+            Told(one.finding, place, subject),
+            printable(f"exempt by {one.exemption.source} {one.exemption.name}: {one.exemption.reason}"),
+        )
+        for (_, one, subject), place in zip(exempt, at, strict=True)
+    ]
 
 
 def _of_namespace(manifest: Manifest, given: Given) -> list[Finding]:

@@ -14,8 +14,10 @@ from webhook.checks.index import all_checks
 from webhook.diagnosis.pods import diagnose_pod, may_wait, owner_of
 from webhook.engine.decide import Circumstances, decide
 from webhook.engine.evaluate import evaluate, read_reference
+from webhook.engine.excuse import excuse
 from webhook.errors import Malformed
 from webhook.model.finding import Confidence, Finding, Heals
+from webhook.model.policy_exemption import Requester
 from webhook.model.reference import Reference
 from webhook.model.workload import extract
 from webhook.report.outcome import Subject
@@ -48,6 +50,7 @@ _TEMPLATES: Final = (
 # What the webhook's own manifests leave out (manifests/50-validating-webhook.yaml): nothing there is ever denied.
 _NEVER_DENIED: Final = frozenset({"kube-system", "kube-node-lease", "pullproof"})
 # Owners whose readiness spares a pod the denial, as at admission (sources/cluster.py).
+_A_CONTROLLER: Final = Requester("system:kube-controller-manager")
 _CONTROLLERS: Final = frozenset({"ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController"})
 
 _Key = tuple[Subject, str, str | None, str | None, str]
@@ -155,7 +158,8 @@ class Scanning:
         subject = Subject(workload.kind, workload.namespace, workload.name)
         self._workloads[subject] = None
         facts, findings = self._judge(workload)
-        decision = decide(findings, workload, facts.policy.modes, Circumstances())
+        left = excuse(findings, workload, facts.policy.cluster, Requester(), now=facts.now).findings
+        decision = decide(left, workload, facts.policy.modes, Circumstances())
         for finding in findings:
             one = self._sum(subject, finding)
             if finding in decision.denied and workload.namespace not in _NEVER_DENIED:
@@ -183,8 +187,11 @@ class Scanning:
             self._count_failing(diagnose_pod(obj, (), facts), subject, sums)
         if workload.namespace in _NEVER_DENIED:
             return
-        denied = decide(findings, workload, facts.policy.modes, Circumstances()).denied
         by_controller = controller is not None and controller.get("kind") in _CONTROLLERS
+        # who made it is not known any more; what an owner that a controller wrote says, is
+        who, owners = (_A_CONTROLLER, [controller]) if by_controller else (Requester(), None)
+        left = excuse(findings, workload, facts.policy.cluster, who, now=facts.now, owners=owners).findings
+        denied = decide(left, workload, facts.policy.modes, Circumstances()).denied
         if not denied or (
             by_controller and all(finding.image and facts.image_evidence(finding.image) for finding in denied)
         ):

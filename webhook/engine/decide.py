@@ -55,7 +55,7 @@ class Decision:
     """The answer to one request; `denied` empty means allowed. `unknown` findings are told, never counted as either.
 
     `running` is what a change of policy would do to pods that are there. `excused` are findings that an exemption took
-    out of all the others.
+    out of all the others, `expired` those that one no longer does.
     """
 
     denied: tuple[Finding, ...]
@@ -65,6 +65,7 @@ class Decision:
     mercy: Mercy = Mercy.NONE
     running: Impact | None = None
     excused: tuple[Excused, ...] = ()
+    expired: tuple[Excused, ...] = ()
 
     @property
     def allowed(self) -> bool:

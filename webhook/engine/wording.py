@@ -13,6 +13,7 @@ from webhook.model.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from webhook.engine.excuse import Excused
     from webhook.engine.impact import Group, Impact
     from webhook.model.finding import Finding
 
@@ -154,6 +155,11 @@ def annotation(findings: Iterable[Finding]) -> str:
     """The findings for the audit log, where space is dear: `PULL201 likely spec.containers[0].image; …`."""
     text = "; ".join(f"{finding.code} {finding.confidence.word} {finding.field}" for finding in findings)
     return _cut(printable(text), ANNOTATION_LENGTH)
+
+
+def exemptions(excused: Iterable[Excused]) -> str:
+    """What exemptions cover, for the audit log: `PULL201 app by ClusterPullPolicy/a old; …`."""
+    return _cut(printable("; ".join(map(str, excused))), ANNOTATION_LENGTH)
 
 
 def _cut(text: str, length: int) -> str:

@@ -1,6 +1,6 @@
 """The facts around a workload from a live cluster: watched where reviews need them always, read where rarely.
 
-Keeps of each object only what a check reads: of a Namespace its `pullproof.dev/` labels, of a Node the images it holds.
+Keeps of each object only what a check reads: of a Namespace its labels, of a Node the images it holds.
 Must not judge anything, and must not make a review wait longer than the seconds it was given.
 """
 
@@ -15,22 +15,24 @@ from typing import TYPE_CHECKING, Any, Final
 from webhook.model.dockerconfig import DOCKER_CFG, DOCKER_CONFIG_JSON, read_secret
 from webhook.model.facts import Facts, Known, SecretPlace, Unknown, list_pull_secrets
 from webhook.model.node import NodeSet, read_node, read_runtime_class
-from webhook.model.policy import PREFIX, of_labels, of_unread_namespace
+from webhook.model.policy import of_labels
 from webhook.sources.connection import collection_path, object_path
 from webhook.sources.errors import ApiError
 from webhook.sources.evidence import EvidenceIndex, Places, SecretHosts
 from webhook.sources.listing import list_all, list_pages
 from webhook.sources.live import LiveReads, read_live
+from webhook.sources.policies import PolicyWatch
 from webhook.sources.reflector import Reflector
 from webhook.sources.shared import Shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from webhook.model.dockerconfig import AuthEntry, PullSecret
     from webhook.model.facts import Fact, PullSecretList
     from webhook.model.node import NodeFacts, RuntimeClassScheduling
     from webhook.model.policy import ClusterPolicy, Policy
+    from webhook.model.policy_spec import PolicyObject
     from webhook.model.workload import Workload
     from webhook.sources.cache import Key
     from webhook.sources.connection import Connection
@@ -83,6 +85,7 @@ class LiveCluster:
         self._shared_entries: Shared[AuthEntry] = Shared(_SHARED_ENTRIES)
         self._shared_images: Shared[str] = Shared(_SHARED_IMAGES)
         self._namespaces = Reflector(connection, collection_path("", "v1", "namespaces"), policy_labels)
+        self._policies = PolicyWatch(connection)
         self._nodes = Reflector(
             connection, collection_path("", "v1", "nodes"), self._read_node, page=50, on_change=self._node_changed
         )
@@ -102,7 +105,13 @@ class LiveCluster:
             for kind in (DOCKER_CONFIG_JSON, DOCKER_CFG)
             if secrets is SecretAccess.WATCH
         )
-        self._reflectors: tuple[Reflector[Any], ...] = (self._namespaces, self._nodes, self._accounts, *self._secrets)
+        self._reflectors: tuple[Reflector[Any], ...] = (
+            self._namespaces,
+            self._nodes,
+            self._accounts,
+            *self._secrets,
+            *self._policies.reflectors,
+        )
         self._live_namespaces = LiveReads(connection, policy_labels)
         self._live_accounts = LiveReads(connection, account_secrets)
         self._live_secrets = LiveReads(connection, read_secret)
@@ -121,15 +130,27 @@ class LiveCluster:
             reads.close()
 
     def not_ready(self) -> str | None:
-        """What has not been listed once yet, or None."""
-        waiting = [reflector for reflector in self._reflectors if not reflector.synced.is_set()]
+        """What has not been listed once yet, or None.
+
+        Policies that can't be read are none: not their CRD or the right to read it, but labels and flags are needed.
+        """
+        without = {id(reflector) for reflector in self._policies.reflectors if reflector.refused}
+        waiting = [one for one in self._reflectors if not one.synced.is_set() and id(one) not in without]
         if not waiting:
             return None
         return "not synced yet: " + "; ".join(f"{one.name} ({one.last_error or 'listing'})" for one in waiting)
 
     def states(self) -> tuple[ReflectorState, ...]:
-        """How each cache is doing."""
-        return tuple(reflector.state() for reflector in self._reflectors)
+        """How each cache is doing; policies that were never there to be read have none."""
+        return tuple(
+            one.state()
+            for one in self._reflectors
+            if one.synced.is_set() or not one.refused or one not in self._policies.reflectors
+        )
+
+    def policies(self) -> Sequence[PolicyObject]:
+        """The policies in force."""
+        return self._policies.policies()
 
     def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float, stored: bool = True) -> Facts:
         """What is known around a workload; what the caches lack is read live, all within `seconds`.
@@ -154,9 +175,13 @@ class LiveCluster:
     def policy(
         self, namespace: str, policy: ClusterPolicy, *, seconds: float
     ) -> tuple[Fact[Mapping[str, str]], Policy]:
-        """The labels of a namespace that pullproof reads, and what holds there."""
+        """The labels of a namespace, and what holds there."""
         labels = self._labels(namespace, seconds)
-        return labels, of_labels(labels.value, policy) if isinstance(labels, Known) else of_unread_namespace(policy)
+        book = self._policies.book(policy)
+        return labels, book.policy(namespace, labels.value) if isinstance(labels, Known) else book.unread(namespace)
+
+    def policy_with(self, namespace: str, labels: Mapping[str, str], policy: ClusterPolicy) -> Policy:
+        return of_labels(labels, self._policies.book(policy).cluster_policy(namespace, labels))
 
     def _host_evidence(self, host: str, namespace: str) -> str | None:
         if (on_a_node := self._hosts.why(host)) is not None:
@@ -317,9 +342,8 @@ def label_selector(selector: object) -> str:
 
 
 def policy_labels(namespace: Mapping[str, Any]) -> dict[str, str]:
-    """The labels of a Namespace that pullproof reads."""
-    labels = (namespace.get("metadata") or {}).get("labels") or {}
-    return {key: value for key, value in labels.items() if key.startswith(PREFIX)}
+    """The labels of a Namespace: pullproof's own set its modes, and policies select by any."""
+    return dict((namespace.get("metadata") or {}).get("labels") or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from webhook.errors import Malformed
 from webhook.model.facts import Facts, Known, SecretPlace, Unknown, list_pull_secrets
 from webhook.model.node import NodeSet, read_node, read_runtime_class
-from webhook.model.policy import of_labels
+from webhook.model.policy_book import PolicyBook
+from webhook.model.policy_spec import API_VERSION, CLUSTER_KIND, NAMESPACED_KIND, read_policy, refuse_unknown_fields
 from webhook.model.text import printable
 from webhook.model.workload import namespace_labels
 from webhook.sources.evidence import EvidenceIndex, Places, SecretHosts
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from webhook.model.facts import Fact, PullSecretList
     from webhook.model.node import NodeFacts, RuntimeClassScheduling
     from webhook.model.policy import ClusterPolicy
+    from webhook.model.policy_spec import PolicyObject
     from webhook.model.workload import Workload
 
 _API_VERSIONS: Final = {
@@ -34,6 +36,8 @@ _API_VERSIONS: Final = {
     "ServiceAccount": "v1",
     "Node": "v1",
     "RuntimeClass": "node.k8s.io/v1",
+    CLUSTER_KIND: API_VERSION,
+    NAMESPACED_KIND: API_VERSION,
 }
 KINDS: Final = frozenset(_API_VERSIONS)
 _NEVER: Final = object()
@@ -44,7 +48,9 @@ class Given:
 
     def __init__(self, namespace: str, policy: ClusterPolicy, *, now: int = 0) -> None:
         self._namespace = namespace
-        self._policy = policy
+        self._base = policy
+        self._policies: dict[str, PolicyObject] = {}
+        self._book: PolicyBook | None = None
         self._now = now
         self._labels: dict[str, Mapping[str, str]] = {}
         self._accounts: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -74,6 +80,8 @@ class Given:
             self._add_secret(obj, namespace, name)
         elif kind == "ServiceAccount":
             self._accounts[namespace, name] = tuple(_secret_names(obj))
+        elif kind in {CLUSTER_KIND, NAMESPACED_KIND}:
+            self._add_policy({**obj, "metadata": {**metadata, "namespace": namespace}})
         elif kind == "RuntimeClass":
             self._runtime_classes[name] = read_runtime_class(obj)
         else:
@@ -83,6 +91,10 @@ class Given:
     def labels(self, namespace: str) -> Mapping[str, str] | None:
         """The labels of a namespace, None where the input has no such Namespace."""
         return self._labels.get(namespace)
+
+    def policies(self) -> Mapping[str, PolicyObject]:
+        """The policies of the input, each by what it is called in explanations."""
+        return self._policies
 
     def secret(self, namespace: str, name: str) -> PullSecret | None:
         """A Secret of the input, None where there is none."""
@@ -95,7 +107,7 @@ class Given:
         labels: Fact[Mapping[str, str]] = _absent("Namespace", namespace) if known is None else Known(known)
         return Facts(
             # what a namespace without labels has: where it is not given, the default holds
-            policy=of_labels(known or {}, self._policy),
+            policy=self.book().policy(namespace, known or {}),
             namespace_labels=labels,
             pull_secrets=self._pull_secrets(workload),
             nodes=self._known_nodes(),
@@ -106,6 +118,21 @@ class Given:
             secret_namespaces=self._secret_places.of,
             secrets_for_host=self._secret_hosts.near,
         )
+
+    def book(self) -> PolicyBook:
+        """The policies of the input, with what holds without any."""
+        if self._book is None:
+            self._book = PolicyBook(self._base, self._policies.values())
+        return self._book
+
+    def _add_policy(self, obj: Mapping[str, Any]) -> None:
+        refuse_unknown_fields(obj)
+        policy = read_policy(obj)
+        if policy.problem is not None:
+            path, _, message = policy.problem.partition(": ")
+            raise Malformed(path, message)
+        self._policies[policy.source] = policy
+        self._book = None
 
     def _host_evidence(self, host: str, namespace: str) -> str | None:
         on_a_node = self._hosts.why(host)

@@ -33,7 +33,9 @@ from webhook.sources.cache import Cache, Key
 from webhook.sources.errors import (
     ApiError,
     BusyError,
+    ForbiddenError,
     GarbledError,
+    NotFoundError,
     RefusedError,
     TimedOutError,
     UnavailableError,
@@ -99,8 +101,9 @@ class Reflector(Generic[T]):
 
     `project` turns one object (apiVersion and kind included) into what is kept, or None to leave it out; it must be
     pure and should not raise (an object it fails on is left out, logged by name and counted). `on_change(key, old,
-    new)` is called on the reflector's thread after the cache has changed; None stands for "not there". `page` is the
-    size of a page where the API server offers no streaming list.
+    new)` is called on the reflector's thread after the cache has changed; None stands for "not there".
+    `on_failure(error)` is called there each time that the API server did not do what it was asked. `page` is the size
+    of a page where the API server offers no streaming list.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Reflector(Generic[T]):
         label_selector: str = "",
         page: int = 500,
         on_change: Callable[[Key, T | None, T | None], None] | None = None,
+        on_failure: Callable[[ApiError], None] | None = None,
         timings: Timings = Timings(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -121,12 +125,15 @@ class Reflector(Generic[T]):
         self.cache: Cache[T] = Cache()
         self.synced = threading.Event()
         self.last_error: str | None = None
+        self.refused = False
+        """Whether the API server's last word was that there is no such collection, or no right to read it."""
         self.last_heard: float | None = None
         self._connection = connection
         self._path = path
         self._project = project
         self._page = page
         self._on_change = on_change
+        self._on_failure = on_failure
         self._timings = timings
         self._clock = clock
         selectors = {"fieldSelector": field_selector, "labelSelector": label_selector}
@@ -189,6 +196,9 @@ class Reflector(Generic[T]):
             except ApiError as error:
                 if not isinstance(error, BusyError):
                     self._version = ""
+                self.refused = isinstance(error, NotFoundError | ForbiddenError)
+                if self._on_failure is not None:
+                    self._on_failure(error)
                 self._failed(str(error), error.retry_after_seconds or 0.0)
             except Exception as error:  # noqa: BLE001 the thread has to outlive any defect: a cache nobody feeds is worse
                 self._version = ""
@@ -208,6 +218,7 @@ class Reflector(Generic[T]):
 
     def _confirmed(self) -> None:
         self.last_heard = self._clock()
+        self.refused = False
         if self.last_error is not None and self._version:
             _log.info("%s: following again", self.name)
             self.last_error = None

@@ -16,12 +16,13 @@ from webhook.errors import Malformed
 from webhook.model.dockerconfig import DOCKER_CFG, DOCKER_CONFIG_JSON, read_secret
 from webhook.model.facts import NOT_LOOKED, Facts, Known, SecretPlace, Unknown, list_pull_secrets
 from webhook.model.node import NodeSet, read_node, read_runtime_class
-from webhook.model.policy import of_labels, of_unread_namespace
+from webhook.model.policy_book import PolicyBook
 from webhook.sources.cluster import account_secrets, node_images, policy_labels, secret_hosts
 from webhook.sources.connection import collection_path, object_path
 from webhook.sources.errors import ApiError, NotFoundError
 from webhook.sources.evidence import EvidenceIndex, Places, SecretHosts
 from webhook.sources.listing import list_all
+from webhook.sources.policies import read_policies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,7 +57,8 @@ class Snapshot:
         timeout_seconds: float = 30.0,
     ) -> None:
         self._connection = connection
-        self._policy = policy
+        self._base = policy
+        self._book: Fact[PolicyBook] = NOT_LOOKED
         self._now = now
         self._namespaces = namespaces
         self._seconds = timeout_seconds
@@ -75,6 +77,8 @@ class Snapshot:
         """Read everything, once. Never raises; `on_kind` is told what is read next, for a progress bar."""
         on_kind("namespaces")
         self._labels = _known(self._read_labels)
+        on_kind("policies")
+        self._book = _known(self._read_book)
         on_kind("nodes")
         self._nodes = _known(self._read_nodes)
         on_kind("service accounts")
@@ -89,6 +93,7 @@ class Snapshot:
         """What could not be read, each with why."""
         kinds: tuple[tuple[str, Fact[Any]], ...] = (
             ("namespaces", self._labels),
+            ("policies", self._book),
             ("nodes", self._nodes),
             ("service accounts", self._accounts),
             ("pull secrets", self._secrets),
@@ -104,9 +109,9 @@ class Snapshot:
     def facts(self, workload: Workload, *, stored: bool = True) -> Facts:
         """What is known around a workload that the cluster has; `stored` is as in `list_pull_secrets`."""
         labels = self._labels_of(workload.namespace)
-        resolved = (
-            of_labels(labels.value, self._policy) if isinstance(labels, Known) else of_unread_namespace(self._policy)
-        )
+        namespace = workload.namespace
+        book = self._book.value if isinstance(self._book, Known) else PolicyBook(self._base)
+        resolved = book.policy(namespace, labels.value) if isinstance(labels, Known) else book.unread(namespace)
         return Facts(
             policy=resolved,
             namespace_labels=labels,
@@ -167,6 +172,10 @@ class Snapshot:
             return {_key(obj)[1]: policy_labels(obj) for obj in listed}
         found = ((name, self._get(object_path("", "v1", "namespaces", name))) for name in self._namespaces)
         return {name: policy_labels(obj) for name, obj in found if obj is not None}
+
+    def _read_book(self) -> PolicyBook:
+        found = read_policies(self._connection, namespaces=self._namespaces, timeout_seconds=self._seconds)
+        return PolicyBook(self._base, found)
 
     def _read_nodes(self) -> NodeSet:
         nodes: list[NodeFacts] = []
