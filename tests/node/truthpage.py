@@ -25,7 +25,8 @@ Written by `make truth` (tests/node/). Every pod below was made on a real API se
 it said stands in the audit log. Then a real kubelet with containerd pulled from real registries under those host names,
 and two tries of each image were waited for. Held to, in every run:
 
-- what is `certain` is never pulled;
+- what is `certain` is never pulled, on nodes as policy describes them (where containerd's hosts.toml names a mirror for
+  a host that is none, and no policy says so, it is: that scenario is below, and not counted);
 - where nothing was said (or only that `latest` is implied), nothing fails for a cause that the API shows; a wrong
   password, a missing tag, or what an image index holds, are causes that it does not show;
 - reading the kubelet's message afterwards names the cause that the surest finding had named before, in at least 98 %.
