@@ -115,10 +115,21 @@ class Cluster:
         found: list[dict[str, Any]] = self.reads("-n", "pullproof", "get", "pods", "-l", selector)["items"]
         return found
 
+    def endpoints(self, port: int) -> list[str]:
+        """The ready addresses of the Service, as far as they listen on `port`."""
+        slices = self.reads("-n", "pullproof", "get", "endpointslices", "-l", "kubernetes.io/service-name=pullproof")
+        return [
+            endpoint["addresses"][0]
+            for one in slices["items"]
+            if [entry["port"] for entry in one["ports"] or ()] == [port]
+            for endpoint in one["endpoints"] or ()
+            if endpoint["conditions"]["ready"]
+        ]
+
     def all_ready(self, replicas: int = 3, selector: str = WEBHOOKS) -> bool:
         """As many pods as are wanted, all Ready, and no old one that is still on its way out."""
         pods = self.pods(selector)
-        return len(pods) == replicas and all(_is_ready(pod) for pod in pods)
+        return len(pods) == replicas and all(is_ready(pod) for pod in pods)
 
     def served(self) -> set[str]:
         """The certificates that new handshakes see, over all replicas."""
@@ -209,7 +220,7 @@ def patiently(probe: Callable[[], object]) -> None:
     eventually(probe, seconds=PATIENCE, interval=0.5)
 
 
-def _is_ready(pod: dict[str, Any]) -> bool:
+def is_ready(pod: dict[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     gone = "deletionTimestamp" in pod["metadata"]
     return not gone and any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -23,6 +23,7 @@ from tests.installation.cluster import (
     Cluster,
     blocks,
     follow,
+    is_ready,
     kill,
     patiently,
     section,
@@ -130,6 +131,32 @@ def test_the_first_weeks_nobody_is_stopped(cluster: Cluster) -> None:
     assert "PULL201" in done.stderr
 
 
+# Of what is in the manifests beside, only what another port and fewer rights change
+
+
+def test_with_least_privilege_it_is_ready_and_denies(cluster: Cluster) -> None:
+    cluster.does("kubectl apply -k manifests/overlays/least-privilege")
+    cluster.does("kubectl -n pullproof rollout status deployment/pullproof")
+    patiently(cluster.all_ready)
+    refused = cluster.sh(MISTYPED)
+    assert "use `contoso.azurecr.io/shop:1.4.2`" in refused.stderr
+
+
+def test_on_its_nodes_network_it_is_ready_and_denies(cluster: Cluster) -> None:
+    cluster.does("kubectl apply -k manifests/overlays/host-network")
+    patiently(lambda: len(on_host(cluster)) == len(NODES) == len(cluster.endpoints(9443)))
+    refused = cluster.sh(MISTYPED)
+    assert "use `contoso.azurecr.io/shop:1.4.2`" in refused.stderr
+    cluster.does(written("kubectl apply -k manifests/"))
+    cluster.does("kubectl -n pullproof rollout status deployment/pullproof")
+    patiently(cluster.all_ready)
+
+
+def on_host(cluster: Cluster) -> set[str]:
+    """The nodes with a replica on their own network; a port is one pod's, so the third waits for a third node."""
+    return {pod["spec"]["nodeName"] for pod in cluster.pods() if pod["spec"].get("hostNetwork") and is_ready(pod)}
+
+
 # Under load, with failurePolicy Fail: no call fails
 
 
@@ -234,8 +261,8 @@ def test_no_call_fails_when_the_controllers_clock_is_off(
 ) -> None:
     """A certificate made by a clock that is fast or slow, for a webhook and an API server whose clocks are right.
 
-    By a library in the test's base image that a process is started with; the webhook's clock can't be moved so (Python's
-    sleep fails with it), but what it has to do with clocks is the same: its own against the certificate's.
+    By a library in the test's base image that a process is started with. The webhook's clock can't be moved so (Python's
+    sleep fails under it), but all it does with a clock is to hold it against the certificate's.
     """
     with Watch(failing_closed, say, f"the controller's clock at {clock}, and a new certificate by it") as load:
         settings = f"FAKETIME={clock} FAKETIME_DONT_FAKE_MONOTONIC=1 'LD_PRELOAD={image.FAKETIME}'"
@@ -268,12 +295,16 @@ def test_a_killed_worker_comes_back_by_itself(failing_closed: Cluster, say: Call
     assert len(workers) == 3
     assert len(serving) == 6
     worker, arbiter = next(iter(workers.items()))
-    kill({worker: arbiter})
-    eventually(lambda: worker not in failing_closed.processes("serve"))
-    eventually(lambda: arbiter in failing_closed.processes("serve").values())
-    patiently(failing_closed.all_ready)
+    with Watch(failing_closed, say, "a worker killed, failures count") as load:
+        patiently(lambda: load.total >= FEWEST / 3)
+        kill({worker: arbiter})
+        eventually(lambda: worker not in failing_closed.processes("serve"))
+        eventually(lambda: arbiter in failing_closed.processes("serve").values())
+        patiently(failing_closed.all_ready)
+    failed = [answer for answer in load.answers if answer not in {"admitted", "denied"}]
+    assert all("failed calling webhook" in answer for answer in failed), failed
     assert all(pod["status"]["containerStatuses"][0]["restartCount"] == 0 for pod in failing_closed.pods())
-    with Watch(failing_closed, say, "after a worker was killed") as load:
+    with Watch(failing_closed, say, "after it came back") as load:
         pass
     no_call_failed(load)
 
