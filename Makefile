@@ -26,6 +26,9 @@ run: install ## a throw-away control plane with pullproof in it, until Ctrl-C
 test: install ## all tests, against real parts
 	$(BIN)/python -m pytest
 
+test-install: install ## pullproof installed on two real nodes as docs/operations.md says, then upgrades, rotations and failures under load
+	$(BIN)/python -m pytest tests/installation/installation.py
+
 check: install ## what CI asks besides the tests: lint, types, layers, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,4 +75,4 @@ image: wheels ## the image, by ENGINE (docker, podman, buildah) under the name I
 clean: ## remove what `make` made here (the cache of built programs stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo run test check truth bench bench-scale docs lock wheels image clean
+.PHONY: help install demo run test test-install check truth bench bench-scale docs lock wheels image clean
