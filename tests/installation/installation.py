@@ -261,8 +261,8 @@ def test_no_call_fails_when_the_controllers_clock_is_off(
 ) -> None:
     """A certificate made by a clock that is fast or slow, for a webhook and an API server whose clocks are right.
 
-    By a library in the test's base image that a process is started with. The webhook's clock can't be moved so (Python's
-    sleep fails under it), but all it does with a clock is to hold it against the certificate's.
+    By a library in the test's base image that a process is started with. The webhook's clock can't be moved so, since
+    Python's sleep fails under it; but all it does with a clock is to hold it against the certificate's.
     """
     with Watch(failing_closed, say, f"the controller's clock at {clock}, and a new certificate by it") as load:
         settings = f"FAKETIME={clock} FAKETIME_DONT_FAKE_MONOTONIC=1 'LD_PRELOAD={image.FAKETIME}'"
