@@ -16,6 +16,7 @@ import http
 import json
 import os
 import re
+import signal
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -535,4 +536,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is stopped in order
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
