@@ -45,6 +45,12 @@ bench: install ## what pullproof adds to a request, beside a Go no-op and a bare
 bench-scale: install ## beside 10,000 pull Secrets and beside 10: start, memory, reviews; its part of docs/performance.md
 	$(BIN)/python bench/scale.py
 
+bench-scan: install ## `pullproof scan` and `diagnose -A` over 10,000 pods on a real API server; its part of docs/performance.md
+	$(BIN)/python bench/scan.py
+
+screenshot: install ## docs/scan.png: the page of a scan, in a real Chromium
+	$(BIN)/python docs/screenshot.py
+
 docs: install ## the generated pages: docs/checks/, and the screens in README.md
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/readme.py --write

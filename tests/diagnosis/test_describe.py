@@ -3,12 +3,15 @@
 # ruff: noqa: E501 - what kubectl prints is as long as it is
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.diagnosis.cause import Cause
 from webhook.diagnosis.describe import is_description, read_describe
+from webhook.diagnosis.pods import diagnosed
 from webhook.model.text import is_visible
 
 HEAD = """\
@@ -131,6 +134,31 @@ def test_each_container_gets_its_own_image_s_error():
     )
     read = read_describe(describe(WEB, other, events=events))
     assert [(d.container, d.cause) for d in read] == [("web", Cause.UNAUTHORIZED), ("job", Cause.NOT_FOUND)]
+
+
+@pytest.mark.parametrize(
+    ("controller", "labels", "workload"),
+    [
+        ("ReplicaSet/web-7d4b9c", "app=web\n                  pod-template-hash=7d4b9c", "deployment/web"),
+        ("ReplicaSet/web-7d4b9c", "pod-template-hash=7d4b9c", "deployment/web"),
+        ("ReplicaSet/web-7d4b9c", "app=web", None),  # whose it is does not show
+        ("StatefulSet/db", "app=db", "statefulset/db"),
+        ("DaemonSet/agent", "app=agent", "daemonset/agent"),
+        ("Job/once", "app=once", None),  # a Job's template can't be changed
+    ],
+)
+def test_the_workload_is_read_from_what_controls_the_pod(controller, labels, workload):
+    head = HEAD.replace("app=web", labels).replace("Containers:", f"Controlled By:  {controller}\nContainers:")
+    text = head.format(name="web-1") + WAITING.format(name="web", image="a/b:1", reason="ErrImagePull") + TAIL
+    (found,) = read_describe(text)
+    assert found.workload == workload
+
+
+def test_the_workload_gets_into_the_commands():
+    text = Path(__file__).parents[2].joinpath("samples/waiting-pod.txt").read_text(encoding="utf-8")
+    (found,) = read_describe(text)
+    commands = [command for remedy in diagnosed(found).remedies for command in remedy.commands]
+    assert commands == ["kubectl set image deployment/web app=contoso.azurecr.io/shop:1 -n shop"]
 
 
 def test_several_pods():

@@ -30,6 +30,8 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-gpu",
+    "--hide-scrollbars",
+    "--disable-lcd-text",  # a screenshot with coloured edges is half as large again
     "--disable-dev-shm-usage",
     "--no-sandbox",  # root has no other way, and the page is our own
     "--host-resolver-rules=MAP * ~NOTFOUND",  # whatever the page asked for, it would not get

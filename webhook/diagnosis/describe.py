@@ -39,6 +39,8 @@ _OLD_EVENT: Final = re.compile(
 # Age and source stand between reason and message: `17s (x3 over 57s)   kubelet, node-1   Failed to pull…`.
 _AGE_AND_FROM: Final = re.compile(r"^\S{1,30}(?: \(x\d{1,9} over \S{1,30}\))?\s+\S{1,253}(?:, \S{1,253})?\s{2,}(.*)$")
 _SPEC: Final = re.compile(r"^(?:spec\.\w{1,30}\{[^}]{1,253}\}:?\s+)")
+_LABEL: Final = re.compile(r"^\s*pod-template-hash=([a-z0-9]{1,63})$")
+_RESTARTABLE: Final = ("StatefulSet", "DaemonSet")
 _SECTIONS: Final = ("Containers", "Init Containers", "Ephemeral Containers")
 
 # Events of the kubelet that speak of images; others (probes, volumes) say nothing about a pull.
@@ -75,6 +77,8 @@ class _Pod:
     node: str | None = None
     reason: str = ""
     message: str = ""
+    controller: str = ""
+    generated: str = ""
     containers: list[_Container] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
 
@@ -123,7 +127,9 @@ def _read_line(pod: _Pod, section: str, line: str) -> str:
         name, value = top.groups()
         _read_top(pod, name, value or "")
         return name
-    if section in _SECTIONS:
+    if section == "Labels":
+        _read_label(pod, line)
+    elif section in _SECTIONS:
         _read_container_line(pod, line)
     elif section == "Events" or not pod.containers:
         _read_event(pod, line)
@@ -140,6 +146,24 @@ def _read_top(pod: _Pod, name: str, value: str) -> None:
         pod.reason = value
     elif name == "Message":
         pod.message = value
+    elif name == "Controlled By":
+        pod.controller = value
+    elif name == "Labels":
+        _read_label(pod, value)
+
+
+def _read_label(pod: _Pod, label: str) -> None:
+    found = _LABEL.match(label)
+    if found is not None:
+        pod.generated = found[1]
+
+
+def _workload(pod: _Pod) -> str | None:
+    """What to restart or to give another image: a ReplicaSet's name is its Deployment's and a hash, see `owner_of`."""
+    kind, _, name = pod.controller.partition("/")
+    if kind == "ReplicaSet" and pod.generated and name.endswith(f"-{pod.generated}"):
+        return f"deployment/{_name(name.removesuffix(f'-{pod.generated}'))}"
+    return f"{kind.lower()}/{_name(name)}" if kind in _RESTARTABLE and name else None
 
 
 def _read_container_line(pod: _Pod, line: str) -> None:
@@ -251,6 +275,7 @@ def _placed(found: Diagnosis, pod: _Pod, container: _Container | None) -> Diagno
         namespace=pod.namespace,
         node=pod.node,
         container=None if container is None else container.name,
+        workload=_workload(pod),
     )
 
 

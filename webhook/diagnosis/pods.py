@@ -112,7 +112,7 @@ class Diagnosed:
 def diagnosed(read: Diagnosis) -> Diagnosed:
     """What is to be said of a text alone: the reading, and what the image's name shows."""
     findings = _of_name(read.image) if read.image else ()
-    return _explain(read, findings, Place())
+    return _explain(read, findings, Place(workload=read.workload))
 
 
 def owner_of(pod: Json) -> Owner:

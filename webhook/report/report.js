@@ -149,7 +149,7 @@ function drawSummary() {
   for (const level of LEVELS) if (summary.findings[level]) card(summary.findings[level], level, ["level", level], level);
   if (!findings.length) card(0, "findings");
   if (summary.failingPods) card(summary.failingPods, "pods failing now", ["failing", true], "certain");
-  if (summary.wouldBeDenied.workloads) card(summary.wouldBeDenied.workloads, "workloads would be denied when made again", ["denied", true], "likely");
+  if (summary.wouldBeDenied.workloads) card(summary.wouldBeDenied.workloads, "workloads would be denied", ["denied", true], "likely");
   card(summary.workloads, "workloads");
   card(summary.pods, "pods");
   card(summary.images, "images");
