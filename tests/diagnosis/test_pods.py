@@ -300,6 +300,12 @@ def test_a_pod_of_its_own_gets_its_image_set_in_place():
     assert commands(the_one(broken))[0] == "kubectl set image pod/web-1 web=contoso.azurecr.io/shop:1 -n shop"
 
 
+def test_a_pod_of_its_own_is_made_again_not_only_deleted():
+    text = "\n".join(commands(the_one(pod("ErrImagePull", REFUSED), [], facts())))
+    assert "kubectl get pod web-1 -n shop -o yaml | kubectl replace --force -n shop -f -" in text
+    assert "kubectl delete pod" not in text
+
+
 def test_a_host_that_is_certainly_none_has_one_remedy():
     """Neither a look at its DNS nor a credential for it: that would only distract."""
     found = the_one(pod("ErrImagePull", NO_HOST, image="contoso.azureacr.io/shop:1"), [], facts())

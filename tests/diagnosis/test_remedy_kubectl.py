@@ -167,6 +167,53 @@ def test_a_missing_secret_is_copied_from_where_it_is(cluster):
     assert cluster.get("secret", "from-there")["type"] == "kubernetes.io/dockerconfigjson"
 
 
+def test_a_pod_of_its_own_is_made_again_with_the_pull_secrets_of_now(cluster):
+    cluster.plane.kubectl("run", "lone", f"--image={IMAGE}", "-n", cluster.namespace)
+    before = cluster.get("pod", "lone")
+    diagnosis = cluster.diagnosis(Cause.UNAUTHORIZED, pod="lone")
+    cluster.run(diagnosis, Place(secret="regcred", lone=True), only="kubectl")
+    after = cluster.get("pod", "lone")
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert (before["spec"].get("imagePullSecrets"), after["spec"]["imagePullSecrets"]) == (None, [{"name": "regcred"}])
+
+
+def test_a_pod_that_something_makes_again_is_deleted(cluster):
+    cluster.plane.kubectl("run", "made", f"--image={IMAGE}", "-n", cluster.namespace)
+    cluster.run(cluster.diagnosis(Cause.UNAUTHORIZED, pod="made"), Place(secret="regcred"), only="delete pod")
+    assert "made" not in [one["metadata"]["name"] for one in cluster.get("pods")["items"]]
+
+
+def test_the_pull_secrets_of_a_pod_are_named(cluster):
+    cluster.plane.kubectl("run", "broken", f"--image={IMAGE}", "-n", cluster.namespace)
+    diagnosis = cluster.diagnosis(Cause.SECRET_MISSING, evidence="illegal base64 data at input byte 0", pod="broken")
+    cluster.run(diagnosis, PLACE, only="kubectl get pod ")
+
+
+@pytest.fixture
+def node(cluster: Cluster) -> Iterator[str]:
+    """A node that no kubelet stands behind, so nothing is scheduled to it."""
+    name = f"node-of-{cluster.namespace}"
+    made = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name},
+        "spec": {"unschedulable": True},
+    }
+    cluster.plane.kubectl("apply", "-f", "-", input=json.dumps(made))
+    full = {"status": {"conditions": [{"type": "DiskPressure", "status": "True"}]}}
+    patch = ("--subresource=status", "--type=merge", "-p", json.dumps(full))
+    cluster.plane.kubectl("patch", "node", name, *patch)
+    yield name
+    cluster.plane.kubectl("delete", "node", name)
+
+
+def test_a_full_node_is_looked_at_and_drained(cluster, node):
+    cluster.run(cluster.diagnosis(Cause.DISK, node=node), PLACE, only="kubectl drain")
+    described = next(c for r in remedies(cluster.diagnosis(Cause.DISK, node=node), PLACE) for c in r.commands)
+    assert described == f"kubectl describe node {node} | grep -A8 Conditions:"
+    cluster.run(cluster.diagnosis(Cause.DISK, node=node), PLACE, only="kubectl describe node")
+
+
 def test_what_a_secret_covers_is_shown_without_its_password(cluster):
     cluster.run(cluster.diagnosis(Cause.UNAUTHORIZED), PLACE, only="create secret")
     diagnosis = cluster.diagnosis(Cause.UNAUTHORIZED, registry="us.icr.io", image="us.icr.io/ns/app:1")

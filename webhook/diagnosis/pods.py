@@ -372,6 +372,7 @@ def _place(read: Diagnosis, spec: Json, owner: Owner, workload: Workload | None,
         secret_in=secret_in,
         workload=f"{kind}/{owner.name}" if kind else None,
         openshift=nodes is not None and "openshift" in nodes.clouds(),
+        lone=owner.kind == "Pod",
     )
 
 

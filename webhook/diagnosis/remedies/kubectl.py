@@ -59,6 +59,9 @@ def restart(names: Names) -> str:
     """Makes pods anew: a pod that exists never gets its service account's new pull secrets."""
     if names.place.workload:
         return f"kubectl rollout restart {names.workload} -n {names.namespace}"
+    if names.place.lone:
+        where = f"-n {names.namespace}"
+        return f"kubectl get pod {names.pod} {where} -o yaml | kubectl replace --force {where} -f -"
     return f"kubectl delete pod {names.pod} -n {names.namespace}"
 
 

@@ -39,7 +39,7 @@ class Place:
     """What is known of the cluster beside the message: a node's providerID, the cluster's name, what the pod runs as.
 
     `secret` is the pull secret that the pod uses or should; `workload` is `deploy/web`; `secret_in` is a namespace that
-    has the secret which this one lacks. All of it may be unknown.
+    has the secret which this one lacks. All of it may be unknown. `lone` says that nothing makes the pod again.
     """
 
     provider_id: str | None = None
@@ -50,6 +50,7 @@ class Place:
     secret_in: str | None = None
     workload: str | None = None
     openshift: bool = False
+    lone: bool = False
 
     @property
     def cloud(self) -> str | None:
