@@ -80,6 +80,7 @@ def _scenario(draft: _Draft, seed: int) -> Scenario:
         policy=policy,
         spec=spec,
         hidden={image: "; ".join([*own, *draft.hidden]) for image, own in hidden.items()},
+        governed=dice.random() < 0.5,
     )
 
 

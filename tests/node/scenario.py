@@ -19,6 +19,7 @@ The files in scenarios/ are lists of flat maps:
     words      what stands in the kubelet's message
     hidden     why the API does not show the cause of the failure (a wrong password, say); or a map by image
     against    why the node is none that pullproof was told of (a mirror that no policy names)
+    governed   whether the world's policy holds in the pod's namespace
     told       whether pullproof's engine is also told what the registry holds, which the webhook does not ask
 
 Must not: run anything, or know the registries' answers.
@@ -69,6 +70,7 @@ class Scenario:
     words: str = ""
     hidden: str | Mapping[str, str] = ""
     against: str = ""
+    governed: bool = False
     told: bool = False
 
     def pushed(self) -> dict[str, Any]:

@@ -243,6 +243,17 @@ class Run:
         self._report = Report()
         self._number = 0
 
+    def govern(self) -> None:
+        """Make the world's policy, and wait until the webhook denies no more what only that policy speaks for."""
+        crds = sorted((ROOT / "manifests" / "base").glob("*-pull-policies.yaml"))
+        self._plane.kubectl("apply", *(f"--filename={path}" for path in crds))
+        self._plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        self._plane.kubectl("apply", "-f", "-", input=json.dumps(world.POLICY))
+        name = "governed"
+        self._api.create({"kind": "Namespace", "metadata": {"name": name, "labels": world.GOVERNED}})
+        self._wait_for_accounts({name})
+        self._wait_until_let_in(name, Scenario(name=name, images=["vouched.azureacr.io/shop:1"]).pod())
+
     def go(self, scenarios: Sequence[Scenario]) -> Report:
         pushed = [given.with_digests(self._push(given)) for given in scenarios]
         for start in range(0, len(pushed), BATCH):
@@ -269,8 +280,9 @@ class Run:
         for given in batch:
             self._number += 1
             places[f"s-{self._number:04}"] = given
-        for namespace in places:
-            self._api.create({"kind": "Namespace", "metadata": {"name": namespace, "labels": _LABELS}})
+        for namespace, given in places.items():
+            labels = _LABELS | (world.GOVERNED if given.governed else {})
+            self._api.create({"kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
         self._wait_for_accounts(set(places))
         for namespace, given in places.items():
             for obj in given.given():
@@ -343,7 +355,7 @@ class Run:
             time.sleep(0.5)
 
     def _wait_until_let_in(self, namespace: str, pod: dict[str, Any]) -> None:
-        """Wait until the webhook has heard of the Node that holds the image of this pod, and so denies it no more."""
+        """Wait until the webhook has heard of what speaks for the image of this pod, and so denies it no more."""
         deadline = time.monotonic() + BATCH_SECONDS
         while True:
             try:
@@ -509,7 +521,9 @@ def main() -> int:
     ):
         served.register()
         versions = api.request("GET", f"/api/v1/nodes/{node.name}")["status"]["nodeInfo"]
-        report = Run(plane, node, api).go(taken)
+        run = Run(plane, node, api)
+        run.govern()
+        report = run.go(taken)
     report.judge()
     diagnosed = report.diagnosed()
     for image in report.images:

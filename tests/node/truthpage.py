@@ -34,6 +34,8 @@ and two tries of each image were waited for. Held to, in every run:
   the diagnosis names it.
 
 The random scenarios are drawn anew for each seed (`SEED=7 make truth`); the written ones are below, the same for all.
+Those under `policy`, and half of the random ones, are in namespaces of which a ClusterPullPolicy says that the nodes
+have no credentials and which registries ask for one.
 What needs Windows nodes was not run.
 """
 _SEED = re.compile(r"^## Seed (\d+)\n.*?(?=^## )", re.MULTILINE | re.DOTALL)

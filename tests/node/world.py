@@ -1,9 +1,12 @@
 """The world of `make truth`: which registries there are, who may pull from them, and which hosts a mirror answers for.
 
-Everything else does not exist in it: no other name resolves.
+Everything else does not exist in it: no other name resolves. A policy says of the namespaces that it selects what the
+API does not show; it is true of this world.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from tests.node.registries import Access, Registry
 
@@ -32,5 +35,23 @@ CANARY = "canary.azureacr.io"
 MIRRORED = "mcr.microsoft.com"
 MIRRORS = {
     **dict.fromkeys((CANARY, "mirrored.azureacr.io", "there.azureacr.io", "mcr.microsft.com"), f"https://{MIRRORED}"),
+    "vouched.azureacr.io": f"https://{MIRRORED}",
     "gcr.mirrored.example": "https://registry.k8s.io",
+}
+
+GOVERNED = {"truth/governed": "true"}
+"""The label of namespaces in which the policy holds."""
+POLICY: dict[str, Any] = {
+    "apiVersion": "pullproof.dev/v1alpha1",
+    "kind": "ClusterPullPolicy",
+    "metadata": {"name": "world"},
+    "spec": {
+        "namespaceSelector": {"matchLabels": GOVERNED},
+        "nodes": {"credentials": "none", "rewrites": ["vouched.azureacr.io"]},
+        "registries": [
+            {"match": registry.host, "credentials": "required"}
+            for registry in REGISTRIES
+            if registry.access in {Access.PASSWORD, Access.TOKEN}
+        ],
+    },
 }
