@@ -50,6 +50,17 @@ def test_explain(pullproof, text):
         assert f"\n{heading}\n" in done.stdout
 
 
+@pytest.mark.parametrize("text", ["PULL604", "604", "registry-tls"])
+def test_explain_knows_what_only_diagnose_tells(pullproof, text):
+    done = pullproof("explain", text)
+    assert done.stdout == (
+        "PULL604 registry-tls\n\n"
+        "the node does not trust the registry's certificate, or the registry speaks plain HTTP\n\n"
+        "told by `pullproof diagnose` and `pullproof scan`: nothing shows it before a pull\n"
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 def test_explain_lists_all(pullproof):
     listed = pullproof("explain").stdout.splitlines()
     assert [line.split() for line in listed[::2]] == [[code, module.CHECK.name] for code, module in modules().items()]

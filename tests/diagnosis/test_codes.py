@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from webhook.checks.index import modules
 from webhook.diagnosis.cause import Cause, Diagnosis
-from webhook.diagnosis.codes import CODES, code_for, code_of
+from webhook.diagnosis.codes import CODES, MEANING, code_for, code_of
 
 UNDECODABLE = Diagnosis(Cause.SECRET_MISSING, "illegal base64 data at input byte 0")
 NOT_SUPPORTED = Diagnosis(Cause.PLATFORM, "Failed to admit pod as the OS field doesn't match node OS")
@@ -41,3 +42,24 @@ def test_where_checks_share_a_cause_the_words_decide():
     assert [code_for(one).code for one in READINGS] == ["PULL303", "PULL404", "PULL405"]
     missing = Diagnosis(Cause.SECRET_MISSING, "Unable to retrieve some image pull secrets (a)", secrets=("a",))
     assert code_for(missing).code == "PULL301"
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "diagnosis.md"
+
+
+def test_every_code_of_its_own_says_what_it_means_and_stands_in_the_documentation():
+    checks = modules()
+    own = {code.code: (cause, code) for cause, code in CODES.items() if code.code not in checks}
+    assert own.keys() == MEANING.keys()
+    rows = [f"| {code.code} {code.name} | `{cause}` | {MEANING[code.code]} |" for cause, code in own.values()]
+    page = PAGE.read_text(encoding="utf-8").splitlines()
+    assert [row for row in rows if row not in page] == []
+    assert [line for line in page if re.match(r"\| PULL[56]\d\d ", line)] == rows
+
+
+def test_the_causes_that_a_check_foresees_stand_there_too():
+    page = PAGE.read_text(encoding="utf-8")
+    checks = modules()
+    for cause, code in CODES.items():
+        if code.code in checks:
+            assert f"| [{code.code}](checks/{code.code}.md) {code.name} | `{cause}` |" in page

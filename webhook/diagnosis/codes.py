@@ -1,8 +1,8 @@
 """Which code a cause bears: the same as the check that would have found it before scheduling.
 
 A reader who saw `PULL101` in admission sees `PULL101` again when the pod fails for it. What no check can know before is
-told in two families of its own: 5xx, the registry's own answer; 6xx, the way to it and the node. Codes are stable and
-never reused.
+told in two families of its own: 5xx, the registry's own answer; 6xx, the way to it and the node; `MEANING` says of each
+what `pullproof explain` and docs/diagnosis.md show. Codes are stable and never reused.
 """
 
 from __future__ import annotations
@@ -48,6 +48,29 @@ CODES: Final[Mapping[Cause, Code]] = MappingProxyType(
         Cause.DISK: Code("PULL611", "node-disk-full"),
         Cause.UNPACK: Code("PULL612", "layer-not-unpacked"),
         Cause.OTHER: Code("PULL690", "message-not-known"),
+    }
+)
+
+# Of the codes that no check has, what they mean; a check's own page says it of the others.
+MEANING: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "PULL501": "the registry wants a credential: it got none, or did not take the one it got",
+        "PULL502": "the registry says no: a permission is missing, the network is not let in, or a policy forbids it",
+        "PULL503": "the repository, tag or digest is not there; with imagePullPolicy Never: not on the node",
+        "PULL504": "the registry answers the same for what is private and for what is not there: check the name, then"
+        " the credential",
+        "PULL505": "too many pulls in too short a time: it heals by waiting, and with a credential or a mirror",
+        "PULL506": "the registry's storage or its traffic of the month is used up: waiting a minute does not heal it",
+        "PULL507": "the registry, or a proxy before it, failed: a 5xx, or an answer that was cut off",
+        "PULL508": "what the registry serves is no image that the runtime reads: an artifact, an HTML page, Docker's"
+        " schema 1",
+        "PULL601": "the node's DNS does not know the registry's name, or did not answer",
+        "PULL602": "nothing answered in time: a firewall, a missing route or peering, a proxy that was not told of",
+        "PULL603": "the registry's host is there, and refuses or cuts the connection",
+        "PULL604": "the node does not trust the registry's certificate, or the registry speaks plain HTTP",
+        "PULL611": "the node's disk is full, so nothing can be pulled to it",
+        "PULL612": "a layer did not arrive as it was pushed, or the node can't unpack it",
+        "PULL690": "the words are not known: they are quoted, and no cause is guessed",
     }
 )
 
