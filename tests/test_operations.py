@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +12,15 @@ import pytest
 from prometheus_client import REGISTRY
 
 from webhook import metrics
+from webhook.admission import app
+from webhook.admission.patch import AUDIT_KEY
+from webhook.admission.review import encode
 from webhook.cli import controller, serve
+from webhook.engine.decide import Decision, Mercy
+from webhook.engine.excuse import Excused
+from webhook.engine.impact import Impact
+from webhook.model.finding import Confidence, Finding, Heals
+from webhook.model.policy_exemption import Exemption
 
 if TYPE_CHECKING:
     import click
@@ -47,3 +57,26 @@ def test_every_metric_is_there_and_no_other() -> None:
         if family.name.startswith("pullproof_")
     } | {"pullproof_cache_stale_seconds", "pullproof_cache_objects"}  # registered once there are caches
     assert set(re.findall(r"`(pullproof_[a-z_]+)`", table("## Metrics"))) == ours
+
+
+def test_every_audit_annotation_is_there_and_no_other() -> None:
+    finding = Finding("PULL101", "x", Confidence.CERTAIN, Heals.OBJECT, "spec", "m", "f")
+    excused = (Excused(finding, Exemption(name="old", reason="mended soon", expires=0)),)
+    decision = Decision(
+        (finding,), (), (finding,), (finding,), Mercy.DELETING, Impact("shop"), excused=excused, expired=excused
+    )
+    told = json.loads(encode("u", decision))["response"]["auditAnnotations"]
+    assert set(
+        re.findall(
+            r"^\| `([a-z-]+)` \|",
+            table("`mutate.pullproof.dev/`:"),
+            re.MULTILINE,
+        )
+    ) == {*told, AUDIT_KEY}
+
+
+def test_a_line_of_the_log_is_as_it_is_shown() -> None:
+    (line,) = (line for line in TEXT.splitlines() if line.startswith('    {"time":'))
+    shown = json.loads(line)
+    source = inspect.getsource(app._tell)
+    assert re.findall(r'^        "(\w+)": ', source, re.MULTILINE) == list(shown)

@@ -100,6 +100,7 @@ def test_a_denial_has_code_reason_uid_and_every_finding(client: FlaskClient) -> 
             },
             "auditAnnotations": {
                 "decision": "deny",
+                "uid": "u-1",
                 "findings": "PULL101 certain spec.containers[0].image",
             },
         },

@@ -202,3 +202,28 @@ class TestEvents:
         place.create(owner)
         (event,) = eventually(lambda: self.events(place))
         assert (event["regarding"]["kind"], event["regarding"]["name"]) == ("StatefulSet", "data")
+
+
+class TestLog:
+    def test_a_line_for_each_decision_leads_to_the_audit_event(self, place: Place, webhook: ServedWebhook) -> None:
+        place.enforce("certain")
+        assert "denied the request" in place.create(pod("logged", TYPO))
+
+        def line() -> dict[str, Any]:
+            lines = (json.loads(text) for text in webhook.log.splitlines() if text.startswith("{"))
+            found = [one for one in lines if (one["namespace"], one["name"]) == (place.namespace, "logged")]
+            return found[-1] if found else {}
+
+        eventually(line)
+        found = line()
+        assert (found["decision"], found["findings"], found["byController"]) == ("deny", ["PULL201"], False)
+
+        def audited() -> list[str]:
+            return [
+                event["user"]["username"]
+                for event in place.plane.audit_events()
+                if event.get("annotations", {}).get("validate.pullproof.dev/uid") == found["uid"]
+            ]
+
+        (user,) = eventually(audited)
+        assert user not in json.dumps(found)

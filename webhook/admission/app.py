@@ -6,6 +6,7 @@ input reaches the worker as an exception: a request that is no review gets a 4xx
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import logging
 import time
@@ -32,6 +33,7 @@ from webhook.engine.evaluate import evaluate, image_key, read_reference
 from webhook.engine.excuse import excuse
 from webhook.engine.news import news_of
 from webhook.engine.retry import retry_command
+from webhook.engine.wording import impact_annotation
 from webhook.errors import Malformed
 from webhook.model.landing import declared, land
 from webhook.model.node import OS_LABEL
@@ -102,26 +104,28 @@ class Options:
 
     `policy` holds for every namespace; `seconds` bounds the live reads of one review; `draining` says that the server
     is about to stop, so that nobody sends it anything new. `tell_owner` takes what the owner of a controller's pod
-    should hear, and neither waits nor raises.
+    should hear, and neither waits nor raises. `log_all`: a line also for reviews that found nothing.
     """
 
     policy: ClusterPolicy = field(default_factory=ClusterPolicy)
     seconds: float = 1.0
     draining: Callable[[], bool] = bool
     tell_owner: Callable[[News], None] | None = None
+    log_all: bool = False
 
 
 def create_app(cluster: Cluster, options: Options, *, clock: Callable[[], float] = time.monotonic) -> Flask:
     """The WSGI app. No I/O happens before the first request."""
     app = Flask("pullproof", static_folder=None)
+    log_all = options.log_all
 
     @app.post("/validate")
     def validate() -> Response:
-        return _answer("validate", lambda review: _judged(review, cluster, options, clock), clock)
+        return _answer("validate", lambda review: _judged(review, cluster, options, clock), clock, log_all=log_all)
 
     @app.post("/mutate")
     def mutate() -> Response:
-        return _answer("mutate", lambda review: _mutate(review, cluster, options), clock)
+        return _answer("mutate", lambda review: _mutate(review, cluster, options), clock, log_all=log_all)
 
     @app.get("/livez")
     def livez() -> Response:
@@ -181,7 +185,9 @@ def _tell_owner(review: Review, decision: Decision, tell: Callable[[News], None]
         tell(news)
 
 
-def _answer(endpoint: str, judge: Callable[[Review], _Answer], clock: Callable[[], float]) -> Response:
+def _answer(
+    endpoint: str, judge: Callable[[Review], _Answer], clock: Callable[[], float], *, log_all: bool
+) -> Response:
     try:
         body = _body(request)
         started = clock()
@@ -207,7 +213,7 @@ def _answer(endpoint: str, judge: Callable[[Review], _Answer], clock: Callable[[
         ):
             for finding in findings:
                 metrics.FINDINGS.labels(finding.code, finding.confidence.word, mode).inc()
-    _tell(review, answer, took)
+    _tell(review, answer, endpoint, took, all_of_them=log_all)
     return Response(answer.body, content_type=_JSON)
 
 
@@ -394,24 +400,35 @@ def _namespace(
     return replace(decision, running=look(cluster, review.name, before, after, clock, base=policy))
 
 
-def _tell(review: Review, answer: _Answer, took: float) -> None:
-    """One JSON line per decision or injection; what was allowed without findings is not worth a line."""
+def _tell(review: Review, answer: _Answer, endpoint: str, took: float, *, all_of_them: bool) -> None:
+    """One JSON line per decision or injection; one that found nothing is not worth it, unless all are asked for.
+
+    No user's name: the audit log has it, under the same uid.
+    """
     decision = answer.decision or _ALLOWED
     told = (*decision.denied, *decision.warned)
-    if not told and not decision.unknown and not decision.excused and answer.injected is None:
+    if not all_of_them and not (
+        told or decision.unknown or decision.excused or decision.running or answer.injected is not None
+    ):
         return
     line = {
+        "time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
+        "level": "info",
+        "msg": "review",
         "uid": review.uid,
+        "endpoint": endpoint,
         "decision": answer.word,
         "operation": review.operation,
-        "kind": review.kind,
+        "kind": printable(review.kind, _LONGEST_NAME),
         "namespace": printable(review.namespace, _LONGEST_NAME),
         "name": printable(review.name, _LONGEST_NAME),
         "dryRun": review.dry_run,
+        "byController": review.user.name in CONTROLLERS,
         "findings": sorted({finding.code for finding in told}),
         "unknown": sorted({finding.code for finding in decision.unknown}),
         "exempt": [printable(str(one), _LONGEST_NAME) for one in decision.excused],
         "notDenied": decision.mercy.value if decision.mercy is not Mercy.NONE else None,
+        "running": None if decision.running is None else impact_annotation(decision.running),
         "injected": answer.injected,
         "milliseconds": round(took * 1000, 3),
     }

@@ -173,7 +173,7 @@ def encode(uid: str, decision: Decision, *, retry: str | None = None) -> bytes:
     if decision.mercy is not Mercy.NONE:
         annotations["not-denied"] = decision.mercy.value
     if annotations:
-        response["auditAnnotations"] = {"decision": decision.word, **annotations}
+        response["auditAnnotations"] = {"decision": decision.word, "uid": uid, **annotations}
     return _dumps(response)
 
 

@@ -71,6 +71,13 @@ _FILES_SECONDS: Final = 10.0
     show_default=True,
     help="Tell the owners of pods that controllers make by Events, or nobody.",
 )
+@click.option(
+    "--log",
+    type=click.Choice(["findings", "all"]),
+    default="findings",
+    show_default=True,
+    help="A JSON line for each review that found something, or for every one.",
+)
 @click.option("--enforce", type=_LEVEL, default="certain", show_default=True, help="Deny from this level on.")
 @click.option("--warn", type=_LEVEL, default="likely", show_default=True, help="Warn from this level on.")
 @click.option("--audit", type=_LEVEL, default="advisory", show_default=True, help="Audit from this level on.")
@@ -105,6 +112,7 @@ def command(
     client_ca: Path | None,
     client_names: tuple[str, ...],
     events: str,
+    log: str,
     enforce: str,
     warn: str,
     audit: str,
@@ -150,6 +158,7 @@ def command(
         policy=policy,
         seconds=lookup_seconds,
         draining=draining.is_set,
+        log_all=log == "all",
         tell_owner=told.tell if events == "owners" else None,
     )
     app = create_app(cluster, options)
