@@ -212,6 +212,15 @@ RULES = {
     ),
     "a manifest with another digest": ("Manifest does not match provided manifest digest sha256:0", Cause.UNPACK),
     "runc's pipe is no registry": ('caused "read init-p: connection reset by peer": unknown', Cause.OTHER),
+    "a probe is no pull": (
+        'Readiness probe failed: Get "http://10.1.0.42:8080/": dial tcp 10.1.0.42:8080: connect: connection refused',
+        Cause.OTHER,
+    ),
+    "a runtime that ends is no registry": ("code = Unavailable desc = error reading from server: EOF", Cause.OTHER),
+    "a token with too few scopes is about the credential": (
+        "unauthorized: access token has insufficient scopes",
+        Cause.UNAUTHORIZED,
+    ),
     "a thin pool that is full": (
         "devmapper: Thin Pool has 1 free data blocks which is less than minimum required 2 free data blocks",
         Cause.DISK,

@@ -64,9 +64,10 @@ _GRPC: Final = re.compile(r"^(?:rpc error: )?code = \S{1,30} desc = ")
 _SHORT: Final = 24
 _BARE_BACK_OFF: Final = re.compile(r"(?i)^\s*(?:error: )?back-off pulling image \"[^\"]{1,512}\"\s*$")
 _MOUNT: Final = re.compile(r"mountvolume")
-# What a container wants for its environment, and a namespace's ResourceQuota: errors of their own, and no pull's.
+# What a container wants for its environment, a namespace's ResourceQuota, a probe: errors of their own, and no pull's.
 _NO_PULL: Final = re.compile(
     r"\b(?:secret|configmap|serviceaccount) \"[^\"]{1,255}\" not found|is forbidden: exceeded quota: [^,]{1,255}"
+    r"|(?:liveness|readiness|startup) probe failed: .{1,1000}"
 )
 # With what status docker's own API hands an error on, whatever the error is.
 _OWN_STATUS: Final = re.compile(

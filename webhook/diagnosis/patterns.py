@@ -293,7 +293,7 @@ GAVE_UP: Final = _any(r"\bcontext cancell?ed", r"request cancell?ed", r"deadline
 
 # Registries that answer the same to who may not look and to who looks for what is not there.
 EITHER: Final = _any(
-    r"insufficient[_ ]scope",
+    r"insufficient[_ ]scope\b",
     r"requested access to the resource is denied",
     r"pull access denied",
     r"does not exist or (?:no pull access|may require)",
@@ -339,7 +339,7 @@ FORBIDDEN: Final = _any(
     # Google's of an API that a project does not use
     r"is not enabled for consumer",
     r"\bservice_disabled\b",
-    r"\baccessdenied\b",
+    r"\baccessdenied(?:exception)?\b",
     r"due to configured policy",
     r"policy ?violation",
     r"policy_violation",
@@ -374,7 +374,7 @@ REGISTRY_ERROR: Final = _any(
     r"registry is unavailable",
     r"registryunavailable",
     r"unexpected eof",
-    r": \"?eof\b",
+    r"(?<!reading from server): \"?eof\b",  # that one is the runtime's own socket
     r"^\"?eof\b",
     r"server sent goaway",
     r"stream error",
