@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.policies import install
 from webhook.model import policy_spec
 from webhook.model.policy_exemption import CONTROLLERS, EVERYBODY, Exemption, WorkloadRule
 from webhook.model.policy_glob import MEANING, PATTERN
@@ -101,14 +102,7 @@ def schema(file: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def plane(control_plane: ControlPlane) -> ControlPlane:
-    for file in FILES:
-        assert control_plane.kubectl("apply", "-f", str(BASE / file)).stderr == ""
-    control_plane.kubectl(
-        "wait",
-        "--for=condition=Established",
-        "--timeout=60s",
-        *(f"crd/{crd(file)['metadata']['name']}" for file in FILES),
-    )
+    install(control_plane)
     return control_plane
 
 

@@ -20,10 +20,16 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from webhook import metrics
+from webhook.checks.index import all_checks
 from webhook.errors import PullproofError
+from webhook.model.policy import ClusterPolicy
+from webhook.model.policy_book import PolicyBook
+from webhook.model.policy_spec import API_VERSION, GROUP, VERSION, read_policy
+from webhook.model.policy_status import status_of
 from webhook.sources.connection import collection_path, object_path
 from webhook.sources.errors import NotFoundError
 from webhook.sources.listing import list_all
+from webhook.sources.policies import RESOURCES, policies_path
 from webhook.sources.writing import NotLeading
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
 
     from webhook.election import Election
     from webhook.sources.connection import Connection
+    from webhook.sources.writing import Writer
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +46,7 @@ STUCK_SECONDS: Final = 120.0
 
 _ROUND_SECONDS: Final = 0.5
 _READ_SECONDS: Final = 5.0
+_WRITTEN_AT_ONCE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +196,53 @@ class SkippedNamespaces:
         if skipped != self._said:
             self._said = skipped
             _log.info("namespaces that skip the webhook: %s", ", ".join(skipped) or "none")
+
+
+class PolicyStatus:
+    """Writes into each policy whether it is in force, and what of it does not hold where it meets others.
+
+    Only what differs from what stands there is written, a bounded number at a time: the rest has its turn next.
+    """
+
+    def __init__(self, connection: Connection, writer: Writer, clock: Callable[[], float] = time.time) -> None:
+        self._connection = connection
+        self._writer = writer
+        self._clock = clock
+
+    def run(self) -> None:
+        """Raises ApiError, NotLeading."""
+        found = [(kind, obj) for kind in RESOURCES for obj in self._listed(kind)]
+        if not found:
+            return
+        policies = [read_policy({**obj, "kind": kind}) for kind, obj in found]
+        namespaces = [
+            (str(item["metadata"]["name"]), item["metadata"].get("labels") or {})
+            for item in list_all(self._connection, collection_path("", "v1", "namespaces"))
+        ]
+        conflicts = PolicyBook(ClusterPolicy(), policies).conflicts(namespaces)
+        now, codes = int(self._clock()), frozenset(check.code for check in all_checks())
+        written = 0
+        for (kind, obj), policy in zip(found, policies, strict=True):
+            known = obj.get("status") or {}
+            status = status_of(policy, conflicts.get(policy.source, ()), known, now=now, codes=codes)
+            if status == known:
+                continue
+            if written == _WRITTEN_AT_ONCE:
+                return
+            written += 1
+            path = object_path(GROUP, VERSION, RESOURCES[kind], policy.name, namespace=policy.namespace)
+            metadata = {"name": policy.name, **({"namespace": policy.namespace} if policy.namespace else {})}
+            document = {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "status": status}
+            try:
+                self._writer.apply(f"{path}/status", document)
+            except NotFoundError:
+                continue  # deleted meanwhile
+
+    def _listed(self, kind: str) -> list[dict[str, Any]]:
+        try:
+            return list(list_all(self._connection, policies_path(kind)))
+        except NotFoundError:  # the CRDs are not installed, so there is nothing to say
+            return []
 
 
 def serve_health(host: str, port: int, controller: Controller) -> http.server.ThreadingHTTPServer:

@@ -67,7 +67,7 @@ def command(
     Example, outside a cluster:
       pullproof controller --namespace pullproof --bind 127.0.0.1:8080
     """
-    from webhook.controller import Controller, Duty, SkippedNamespaces, serve_health
+    from webhook.controller import Controller, Duty, PolicyStatus, SkippedNamespaces, serve_health
     from webhook.election import Election
     from webhook.sources.connection import connect
     from webhook.sources.writing import Writer
@@ -82,7 +82,10 @@ def command(
     identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}_{secrets.token_hex(4)}"
     election = Election(connection, Writer(connection), place, "pullproof-controller", identity)
     writer = Writer(connection, election.leads)
-    duties = [Duty("namespaces", 60.0, SkippedNamespaces(connection, configuration).run)]
+    duties = [
+        Duty("namespaces", 60.0, SkippedNamespaces(connection, configuration).run),
+        Duty("policies", 5.0, PolicyStatus(connection, writer).run),
+    ]
     if certificates == "own":
         settings = Settings(
             serving_place=f"{place}/{tls_secret}",
