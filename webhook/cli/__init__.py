@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "explain": "show what a check does",
     "diagnose": "say why pods wait for their images",
     "scan": "judge a whole cluster",
+    "policy": "explain policies, and test them",
     "serve": "run the admission webhook",
     "controller": "run the elected process that keeps certificates",
     "certs": "show the webhook's certificates, or ask for new ones",
