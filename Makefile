@@ -45,6 +45,9 @@ bench: install ## what pullproof adds to a request, beside a Go no-op and a bare
 bench-scale: install ## beside 10,000 pull Secrets and beside 10: start, memory, reviews; its part of docs/performance.md
 	$(BIN)/python bench/scale.py
 
+bench-policies: install ## reviews where 1,000 policies are for the namespace, beside one; its part of docs/performance.md
+	$(BIN)/python bench/policies.py
+
 bench-scan: install ## `pullproof scan` and `diagnose -A` over 10,000 pods on a real API server; its part of docs/performance.md
 	$(BIN)/python bench/scan.py
 
@@ -81,4 +84,4 @@ image: wheels ## the image, by ENGINE (docker, podman, buildah) under the name I
 clean: ## remove what `make` made here (the cache of built programs stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo run test test-install check truth bench bench-scale docs lock wheels image clean
+.PHONY: help install demo run test test-install check truth bench bench-scale bench-policies docs lock wheels image clean

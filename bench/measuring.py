@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
-PARTS = ("bench", "bench-scale")
+PARTS = ("bench", "bench-scale", "bench-policies")
 """The parts of the page in their order, each named after the `make` target that writes it."""
 
 _INTRODUCTION = """\

@@ -107,3 +107,17 @@ spec: {containers: [{name: app, image: "ghcr.io/contoso/app:1"}, {name: beta, im
     assert done.returncode == 1
     text = pullproof("check", "-f", "policies.yaml", "-f", "-", cwd=FOLDER, stdin=manifest).stdout
     assert "PULL107" not in text
+
+
+def test_what_the_document_shows(pullproof, tmp_path):
+    document = (Path(__file__).resolve().parents[2] / "docs" / "policy.md").read_text()
+
+    def block(after):
+        lines = document.partition(f"{after}\n\n")[2].split("\n\n")[0].splitlines()
+        assert all(line.startswith("    ") for line in lines)
+        return "".join(f"{line[4:]}\n" for line in lines)
+
+    (tmp_path / "policies.yaml").write_text(block("## What a policy may say"))
+    (tmp_path / "cases.yaml").write_text(block("A file of cases:"))
+    done = pullproof("policy", "test", "cases.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, block("which prints"), "")

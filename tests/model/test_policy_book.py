@@ -127,7 +127,9 @@ def test_registries() -> None:
     assert found.credentials_of("old.azurecr.io/win/a") == ("ClusterPullPolicy/b", "anonymous")
     assert found.credentials_of("ghcr.io/a") is None
     assert found.vouches_for("x.azurecr.io/a") == "ClusterPullPolicy/a"
-    assert found.image_os == (ImageOsRule("old.azurecr.io/win/*", "linux"), ImageOsRule("*.azurecr.io", "windows"))
+    assert found.os_rule("old.azurecr.io/win/a") == ImageOsRule("old.azurecr.io/win/*", "linux")
+    assert found.os_rule("x.azurecr.io/a") == ImageOsRule("*.azurecr.io", "windows")
+    assert found.os_rule("ghcr.io/a") is None
 
 
 def test_nodes_add_up_and_credentials_are_one_word() -> None:

@@ -320,7 +320,7 @@ def _injection(pod: Mapping[str, Any], workload: Workload, facts: Facts) -> Inje
         Told(image.one, image.confidence, image.reason)
         for container in workload.containers
         if container.role != "volume"
-        and (image := image_systems(container.image, facts.image_platforms, facts.policy.cluster.image_os)) is not None
+        and (image := image_systems(container.image, facts.image_platforms, facts.policy.cluster.os_rule)) is not None
         and image.one is not None
     ]
     agreed = agreed_os(declared(workload.spec).os_name, told)

@@ -17,7 +17,7 @@ from webhook.model.reference import InvalidReference, parse
 from webhook.model.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from webhook.model.facts import Fact
     from webhook.model.platform import ImagePlatforms
@@ -60,11 +60,13 @@ def prose(os: str | None) -> str:
 
 
 def image_systems(
-    image: str, platforms: Callable[[str], Fact[ImagePlatforms]], rules: Sequence[ImageOsRule] = ()
+    image: str,
+    platforms: Callable[[str], Fact[ImagePlatforms]],
+    rule_of: Callable[[str], ImageOsRule | None] = lambda _repository: None,
 ) -> ImageSystems | None:
     """What is told of an image by its text; None where nothing is, also where that is no reference.
 
-    `platforms` is `Facts.image_platforms`, `rules` are the platform team's.
+    `platforms` is `Facts.image_platforms`, `rule_of` is `ClusterPolicy.os_rule`.
     """
     reference, by_name = _by_name(image)
     if reference is None:
@@ -75,10 +77,9 @@ def image_systems(
         if isinstance(known.value, ImageIndex):
             return ImageSystems(systems, Confidence.CERTAIN, f"its index holds {listed}", known.value)
         return ImageSystems(systems, Confidence.LIKELY, f"its config says {listed}")
-    for rule in rules:
-        if rule.covers(reference.repository):
-            why = f"policy says {prose(rule.os)} of {printable(rule.glob, _SHOWN)}"
-            return ImageSystems(frozenset({rule.os}), Confidence.LIKELY, why)
+    if (rule := rule_of(reference.repository)) is not None:
+        why = f"policy says {prose(rule.os)} of {printable(rule.glob, _SHOWN)}"
+        return ImageSystems(frozenset({rule.os}), Confidence.LIKELY, why)
     return by_name
 
 

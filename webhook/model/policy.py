@@ -151,6 +151,13 @@ class ClusterPolicy:
     delegated: frozenset[str] = frozenset()
     sources: Mapping[str, str] = field(default_factory=dict)
 
+    def os_rule(self, repository: str) -> ImageOsRule | None:
+        """What the platform team says of that repository's operating system: a policy's word before the flags'."""
+        for one in self.registries.find(repository):
+            if one.rule.os is not None:
+                return ImageOsRule(one.rule.match.text, one.rule.os)
+        return next((rule for rule in self.image_os if rule.covers(repository)), None)
+
     @property
     def tells_of_credentials(self) -> bool:
         """Whether there is anything to ask the three below."""

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 from webhook.model.policy import (
     MODES,
     AllowList,
-    ImageOsRule,
     Override,
     OwnerLevels,
     Sourced,
@@ -244,7 +243,6 @@ def merge(base: ClusterPolicy, clusterwide: Sequence[_Clusterwide], owners: Sequ
         base,
         default=default,
         floor=_with(base.floor, values, "floor"),
-        image_os=(*_image_os(rules), *base.image_os),
         overrides=overrides,
         registries=GlobTable((one.rule.match, one) for one in rules),
         rewrites=GlobTable((glob, one.source) for one in clusterwide for glob in one.spec.nodes.rewrites),
@@ -297,13 +295,6 @@ def _allow_list(source: str, globs: Sequence[Any]) -> AllowList:
 def _registry_rules(clusterwide: Sequence[_Clusterwide]) -> Iterator[Sourced]:
     """In the order in which they count: of two for the same images the first that says something holds."""
     return (Sourced(one.source, rule) for one in clusterwide for rule in one.spec.registries)
-
-
-def _image_os(rules: Sequence[Sourced]) -> Iterator[ImageOsRule]:
-    """The most specific first, as the first that covers an image counts."""
-    told = [one.rule for one in rules if one.rule.os]
-    for rule in sorted(told, key=lambda one: one.match.breadth):
-        yield ImageOsRule(rule.match.text, rule.os or "")
 
 
 def _add_overrides(overrides: dict[str, Override], owner: _Owners, *, weaker: bool) -> None:

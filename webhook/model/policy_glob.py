@@ -8,8 +8,9 @@ is written `docker.io/library/nginx`. Tags and digests are not looked at.
 
 from __future__ import annotations
 
+import functools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from webhook.errors import PullproofError
@@ -46,7 +47,6 @@ class ImageGlob:
     """One `host[:port][/path]` as it was written. Made by `read_glob`."""
 
     text: str
-    _covers: Callable[[str], object] = field(compare=False, repr=False)
 
     @property
     def host(self) -> str:
@@ -59,21 +59,22 @@ class ImageGlob:
 
     def covers(self, repository: str) -> bool:
         """Whether an image of that repository (domain and path, normalised) is meant; case counts in the path only."""
-        return self._covers(_lower_host(repository)) is not None
-
-    def covers_host(self, host: str) -> bool:
-        """Whether all images or some of that `host[:port]` are meant."""
-        own = self.host
-        return own == host or ("*" in own and re.fullmatch(_host_regex(own), host) is not None)
+        return _compiled(self.text)(_lower_host(repository)) is not None
 
 
 def read_glob(text: str) -> ImageGlob:
     """Raises BadGlob."""
     if len(text) > LONGEST or _well_formed(text) is None:
         raise BadGlob(f"`{printable(text, _SHOWN)}` says no images: {MEANING}")
+    return ImageGlob(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(text: str) -> Callable[[str], object]:
+    """Not when it is read: of a thousand policies' globs few are ever near an image."""
     host, slash, path = text.partition("/")
     tail = "/" + "/".join(".+" if part == "*" else re.escape(part) for part in path.split("/")) if slash else "(?:/.*)?"
-    return ImageGlob(text, re.compile(_host_regex(host) + tail, re.DOTALL).fullmatch)
+    return re.compile(_host_regex(host) + tail, re.DOTALL).fullmatch
 
 
 def _host_regex(host: str) -> str:

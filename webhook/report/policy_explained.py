@@ -102,7 +102,7 @@ def _image(image: str, cluster: ClusterPolicy, now: int) -> dict[str, Any]:
         return {"image": image, "invalid": str(reference)}
     repository = reference.repository
     credentials = cluster.credentials_of(repository)
-    system = next((rule for rule in cluster.image_os if rule.covers(repository)), None)
+    system = cluster.os_rule(repository)
     return {
         "image": image,
         "repository": repository,

@@ -130,13 +130,13 @@ def _view(workload: Workload, facts: Facts) -> View:
         field = "nodeName" if workload.spec.get("nodeName") else "affinity.nodeAffinity"
         pinned = Constraint(field, f"its node {printable(there[0].name, _SHOWN)} runs {prose(there[0].os)}")
     runs = frozenset(os for os in scheduled if says.os_name in {"", os} and label in {None, os})
-    rules = facts.policy.cluster.image_os
+    rule_of = facts.policy.cluster.os_rule
     images = {
         container.field: found
         for container in workload.containers
         # an image volume only carries files, so it has no operating system
         if container.role != "volume"
-        and (found := image_systems(container.image, facts.image_platforms, rules)) is not None
+        and (found := image_systems(container.image, facts.image_platforms, rule_of)) is not None
     }
     return View(
         landing=landing,
