@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from flask.testing import FlaskClient
 
+    from webhook.engine.impact import Change
     from webhook.model.facts import Fact
     from webhook.model.policy import ClusterPolicy, Policy
+    from webhook.model.policy_spec import PolicyObject
     from webhook.model.workload import Workload
     from webhook.sources.listing import Page
 
@@ -40,6 +42,9 @@ class KnownCluster:
         self, namespace: str, policy: ClusterPolicy, *, seconds: float
     ) -> tuple[Fact[Mapping[str, str]], Policy]:
         return Known({}), of_labels({}, policy)
+
+    def policy_changes(self, written: PolicyObject, policy: ClusterPolicy, *, gone: bool) -> Iterator[Change]:
+        return iter(())
 
     def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterator[Page]:
         return iter(())

@@ -7,12 +7,14 @@ tests/e2e/test_visibility.py.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
-from webhook.admission.running import MOST_PODS, look
-from webhook.engine.impact import Group, Impact
+from webhook.admission.running import MOST_PODS, NEVER_ASKED, look
+from webhook.engine.impact import Change, Group, Impact
 from webhook.engine.wording import WARNING_LENGTH, impact, impact_annotation
 from webhook.model.facts import Facts, Known, PullSecretList, Unknown
 from webhook.model.policy import ClusterPolicy, of_labels
@@ -55,7 +57,7 @@ class Listed:
         self.judged = 0
 
     def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterator[Page]:
-        assert namespace == "shop"
+        assert namespace.startswith("shop")
         for index, page in enumerate(self.pages):
             yield Page(list(page), "1", sum(map(len, self.pages[index + 1 :])) + self.remaining)
         if self.error is not None:
@@ -75,7 +77,7 @@ def seen(cluster: Listed, before: str = "off", after: str = "certain", *, tick: 
         now[0] += tick
         return now[0]
 
-    return look(cluster, "shop", policy(before), policy(after), clock)
+    return look(cluster, [Change("shop", policy(before), policy(after))], clock, namespace="shop")
 
 
 def test_grouped_by_code_and_registry_most_first() -> None:
@@ -165,6 +167,27 @@ def test_a_list_that_breaks_off_is_no_whole_look(error: ApiError, told: str) -> 
         "pullproof PULL201 contoso.azureacr.io: 1 pod, a",
         f"pullproof: looked at 1 pods only: {told}; see `pullproof scan -n shop`",
     )
+
+
+def test_a_policy_s_namespaces_are_counted_together_and_those_that_are_never_asked_about_are_left_out() -> None:
+    names = ["shop-a", "kube-system", "pullproof", "kube-node-lease", "shop-b"]
+    changes = [Change(name, policy("off"), policy("certain")) for name in names]
+    found = look(Listed([pod("a", TYPO)]), changes, lambda: 0.0)
+    assert impact(found) == (
+        "pullproof: 2 of 2 pods here would be denied if made again",
+        "pullproof PULL201 contoso.azureacr.io: 2 pods, shop-a/a, shop-b/a",
+    )
+    many = Listed([pod(f"p{number}", GOOD, owner="shop") for number in range(MOST_PODS - 1)])
+    assert impact(look(many, changes, lambda: 0.0)) == (
+        "pullproof: looked at 3000 pods only: 3000 is the limit; see `pullproof scan -A`",
+    )
+
+
+def test_these_namespaces_are_those_that_the_manifests_leave_out() -> None:
+    manifest = Path(__file__).resolve().parents[2] / "manifests" / "base" / "50-validating-webhook.yaml"
+    (hook,) = yaml.safe_load(manifest.read_text())["webhooks"]
+    (expression,) = hook["namespaceSelector"]["matchExpressions"]
+    assert (expression["operator"], set(expression["values"])) == ("NotIn", NEVER_ASKED)
 
 
 def test_pods_that_can_t_be_judged_are_no_good_ones() -> None:

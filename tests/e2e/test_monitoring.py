@@ -211,7 +211,7 @@ def watched(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
         place = Watched(control_plane, webhook, name, tmp_path_factory.mktemp("monitored"))
         try:
             place.start()
-            eventually(lambda: len(healthy(place)) == 3)
+            eventually(lambda: len(healthy(place)) == 3, seconds=180, interval=0.5)
             yield place
         finally:
             place.stop()
@@ -259,7 +259,7 @@ def test_the_rules_are_loaded_and_evaluated_without_an_error(watched: Watched) -
         rules = [rule for group in watched.ask("rules")["groups"] for rule in group["rules"]]
         return rules if all(rule["health"] != "unknown" for rule in rules) else []
 
-    rules = eventually(evaluated)
+    rules = eventually(evaluated, interval=0.5)
     assert {rule["name"] for rule in rules} == {rule["alert"] for group in RULES["groups"] for rule in group["rules"]}
     assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
 
@@ -277,7 +277,7 @@ def test_every_metric_that_is_named_exists(watched: Watched) -> None:
 
     # the API server shows its counts of a kind from the first one on
     watched.webhook.stop()
-    eventually(fails_open, interval=0.5)
+    eventually(fails_open, seconds=180, interval=0.5)
     watched.webhook.start()
     named = {metric: name for name, expression in EXPRESSIONS.items() for metric in METRIC.findall(expression)}
 
@@ -288,7 +288,7 @@ def test_every_metric_that_is_named_exists(watched: Watched) -> None:
         return {metric: name for metric, name in named.items() if metric not in series}
 
     # a scrape of the webhook that is back takes a moment
-    eventually(lambda: not missing())
+    eventually(lambda: not missing(), seconds=180, interval=0.5)
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)

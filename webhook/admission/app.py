@@ -31,6 +31,7 @@ from webhook.checks.policy import invalid_label
 from webhook.engine.decide import Circumstances, Decision, Mercy, decide
 from webhook.engine.evaluate import evaluate, image_key, read_reference
 from webhook.engine.excuse import excuse
+from webhook.engine.impact import Change
 from webhook.engine.news import news_of
 from webhook.engine.retry import retry_command
 from webhook.engine.wording import impact_annotation
@@ -39,6 +40,7 @@ from webhook.model.landing import declared, land
 from webhook.model.node import OS_LABEL
 from webhook.model.policy import ClusterPolicy
 from webhook.model.policy_exemption import CONTROLLERS, Requester
+from webhook.model.policy_spec import CLUSTER_KIND, GROUP, NAMESPACED_KIND, read_policy
 from webhook.model.reference import Reference
 from webhook.model.text import printable
 from webhook.model.workload import POD_SPEC_PATHS, extract, namespace_labels
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from webhook.model.facts import Fact, Facts
     from webhook.model.finding import Finding
     from webhook.model.policy import Policy
+    from webhook.model.policy_spec import PolicyObject
     from webhook.model.workload import Workload
     from webhook.sources.listing import Page
 
@@ -66,7 +69,7 @@ JUDGING_SECONDS: Final = 0.6
 _LONGEST_NAME: Final = 253
 _JSON: Final = "application/json"
 _ALLOWED: Final = Decision((), (), ())
-_KINDS: Final = frozenset(kind for _, kind in POD_SPEC_PATHS) | {"Namespace"}
+_KINDS: Final = frozenset(kind for _, kind in POD_SPEC_PATHS) | {"Namespace", CLUSTER_KIND, NAMESPACED_KIND}
 
 _log = logging.getLogger("pullproof")
 
@@ -84,6 +87,9 @@ class Cluster(Protocol):
         self, namespace: str, policy: ClusterPolicy, *, seconds: float
     ) -> tuple[Fact[Mapping[str, str]], Policy]:
         """The labels of a namespace, and what holds there."""
+
+    def policy_changes(self, written: PolicyObject, policy: ClusterPolicy, *, gone: bool) -> Iterable[Change]:
+        """The namespaces that a policy is or was for, each with what holds before and after it is written or gone."""
 
     def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterable[Page]:
         """The namespace's pods, read live, page by page; each page within `seconds()`. Raises ApiError."""
@@ -230,6 +236,8 @@ def _body(incoming: Request) -> bytes:
 
 
 def _validate(review: Review, cluster: Cluster, options: Options, clock: Callable[[], float]) -> Decision:
+    if review.group == GROUP:
+        return _policy(review, cluster, options.policy, clock)
     if review.operation not in {"CREATE", "UPDATE"} or review.obj is None:
         return _ALLOWED
     if (review.group, review.kind) == ("", "Namespace"):
@@ -397,7 +405,25 @@ def _namespace(
     stricter = after.modes.enforce < before.modes.enforce  # the smaller, the stricter
     if not stricter and after.cluster == before.cluster:
         return decision
-    return replace(decision, running=look(cluster, review.name, before, after, clock, base=policy))
+    return replace(
+        decision, running=look(cluster, [Change(review.name, before, after)], clock, namespace=review.name, base=policy)
+    )
+
+
+def _policy(review: Review, cluster: Cluster, policy: ClusterPolicy, clock: Callable[[], float]) -> Decision:
+    """A policy is never denied here: what it would deny of the pods that are there is told to whoever writes it."""
+    written = review.obj if review.operation != "DELETE" else review.old
+    if review.kind not in {CLUSTER_KIND, NAMESPACED_KIND} or review.subresource or written is None:
+        return _ALLOWED
+    try:
+        found = read_policy({**written, "kind": review.kind})
+    except Malformed:
+        return _ALLOWED
+    if found.spec is None:  # it is not taken; its status says why
+        return _ALLOWED
+    changes = cluster.policy_changes(found, policy, gone=review.operation == "DELETE")
+    namespace = review.namespace if review.kind == NAMESPACED_KIND else ""
+    return replace(_ALLOWED, running=look(cluster, changes, clock, namespace=namespace, base=policy))
 
 
 def _tell(review: Review, answer: _Answer, endpoint: str, took: float, *, all_of_them: bool) -> None:

@@ -24,6 +24,7 @@ from webhook.sources.errors import ForbiddenError, TimedOutError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from webhook.engine.impact import Change
     from webhook.model.facts import Facts
     from webhook.model.finding import Finding
     from webhook.model.policy import ClusterPolicy, Policy
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST_PODS: Final = 3_000
 SECONDS: Final = 1.0
+# manifests/base/50-validating-webhook.yaml leaves them out, so that nothing is ever denied there
+NEVER_ASKED: Final = frozenset({"kube-system", "kube-node-lease", "pullproof"})
 _MIRROR_POD: Final = "kubernetes.io/config.mirror"
 _A_CONTROLLER: Final = "system:kube-controller-manager"
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
@@ -54,39 +57,31 @@ class Pods(Protocol):
 
 def look(
     cluster: Pods,
-    namespace: str,
-    before: Policy,
-    after: Policy,
+    changes: Iterable[Change],
     clock: Callable[[], float],
     *,
+    namespace: str = "",
     base: ClusterPolicy | None = None,
     seconds: float = SECONDS,
 ) -> Impact:
-    """What the pods of `namespace` would be denied for under `after` and are not under `before`.
+    """What the pods of these namespaces would be denied for after the change and are not before it.
 
     At most `MOST_PODS` are looked at and at most `seconds` are taken, whichever comes first. Pods of one controller
-    with the same images, pull secrets and ServiceAccount share their verdict. `base` is what the facts are asked with:
-    what holds without any policy. Never raises.
+    with the same images, pull secrets and ServiceAccount share their verdict. `namespace` is the one that it is about,
+    where it is one. `base` is what the facts are asked with: what holds without any policy. Never raises.
     """
     until = clock() + seconds
     impact = Impact(namespace)
-    verdicts: dict[object, _Verdict] = {}
 
     def left() -> float:
         return max(until - clock(), 0.0)
 
     try:
-        for page in cluster.pods(namespace, seconds=left):
-            impact.there = impact.looked + len(page.items) + page.remaining
-            for pod in page.items:
-                if impact.looked >= MOST_PODS:
-                    impact.stopped = f"{MOST_PODS} is the limit"
-                elif not left():
-                    impact.stopped = f"{seconds:g} s was over"
-                if impact.stopped is not None:
-                    return impact
-                groups, unknown = _verdict(cluster, pod, before, after, base or after.cluster, verdicts, left)
-                impact.add(_name(pod), groups, unknown=unknown)
+        for change in changes:
+            if change.namespace not in NEVER_ASKED:
+                _look_at(cluster, change, impact, left, base or change.after.cluster, f"{seconds:g} s was over")
+            if impact.stopped is not None:
+                break
     except PullproofError as error:
         over = isinstance(error, TimedOutError)
         if impact.looked:
@@ -96,6 +91,26 @@ def look(
         else:
             impact.unseen = f"no answer within {seconds:g} s" if over else str(error)
     return impact
+
+
+def _look_at(
+    cluster: Pods, change: Change, impact: Impact, left: Callable[[], float], base: ClusterPolicy, over: str
+) -> None:
+    """Count the pods of one namespace. Raises ApiError."""
+    verdicts: dict[object, _Verdict] = {}
+    for page in cluster.pods(change.namespace, seconds=left):
+        # how many there are is known of one namespace only
+        impact.there = impact.looked + len(page.items) + page.remaining if impact.namespace else 0
+        for pod in page.items:
+            if impact.looked >= MOST_PODS:
+                impact.stopped = f"{MOST_PODS} is the limit"
+            elif not left():
+                impact.stopped = over
+            if impact.stopped is not None:
+                return
+            groups, unknown = _verdict(cluster, pod, change.before, change.after, base, verdicts, left)
+            name = _name(pod) if impact.namespace else f"{change.namespace}/{_name(pod)}"
+            impact.add(name, groups, unknown=unknown)
 
 
 def _verdict(

@@ -20,11 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from webhook.model.finding import Finding
-    from webhook.model.policy import Modes
+    from webhook.model.policy import Modes, Policy
     from webhook.model.workload import Workload
 
 EXAMPLES: Final = 3
 _NOBODY: Final = Circumstances()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What holds in a namespace before and after."""
+
+    namespace: str
+    before: Policy
+    after: Policy
 
 
 @dataclass(slots=True)
@@ -41,8 +50,8 @@ class Group:
 class Impact:
     """What was found: `hit` of `looked` pods would be denied if they were made again, of `unknown` it can't be told.
 
-    `there` is how many there are, as far as the API server said; `stopped` says why not all of them were looked at,
-    `unseen` why none could be.
+    `namespace` is empty where it is about several; `there` is how many pods there are, as far as the API server said;
+    `stopped` says why not all of them were looked at, `unseen` why none could be.
     """
 
     namespace: str

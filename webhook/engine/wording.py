@@ -101,7 +101,7 @@ def impact_annotation(running: Impact) -> str:
 
 
 def _with_scan(text: str, namespace: str) -> str:
-    full = f"{text}; see `pullproof scan -n {printable(namespace)}`"
+    full = f"{text}; see `pullproof scan {f'-n {printable(namespace)}' if namespace else '-A'}`"
     return full if len(full) <= WARNING_LENGTH else _cut(text, WARNING_LENGTH)
 
 

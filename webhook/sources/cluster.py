@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from webhook.engine.impact import Change
 from webhook.model.dockerconfig import DOCKER_CFG, DOCKER_CONFIG_JSON, read_secret
 from webhook.model.facts import Facts, Known, SecretPlace, Unknown, list_pull_secrets
 from webhook.model.node import NodeSet, read_node, read_runtime_class
 from webhook.model.policy import of_labels
+from webhook.model.policy_book import PolicyBook
 from webhook.sources.connection import collection_path, object_path
 from webhook.sources.errors import ApiError
 from webhook.sources.evidence import EvidenceIndex, Places, SecretHosts
@@ -182,6 +184,18 @@ class LiveCluster:
 
     def policy_with(self, namespace: str, labels: Mapping[str, str], policy: ClusterPolicy) -> Policy:
         return of_labels(labels, self._policies.book(policy).cluster_policy(namespace, labels))
+
+    def policy_changes(self, written: PolicyObject, policy: ClusterPolicy, *, gone: bool) -> Iterator[Change]:
+        """The namespaces that a policy is or was for, each with what holds before and after it is written or gone.
+
+        The caches' word: who writes two policies in one moment is told of each without the other.
+        """
+        before = self._policies.book(policy)
+        others = [one for one in self._policies.policies() if one.source != written.source]
+        after = PolicyBook(policy, others if gone else [*others, written])
+        for key, labels in self._namespaces.cache.all():
+            if any(written.source in book.selecting(key.name, labels) for book in (before, after)):
+                yield Change(key.name, before.policy(key.name, labels), after.policy(key.name, labels))
 
     def _host_evidence(self, host: str, namespace: str) -> str | None:
         if (on_a_node := self._hosts.why(host)) is not None:

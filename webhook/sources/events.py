@@ -138,6 +138,8 @@ class Events:
         series.due = self._clock() + self._quiet
         try:
             self._put(series, count)
+        except ConflictError:  # others count the same just now: added to what is written next
+            series.unwritten += count
         except ApiError as error:
             metrics.EVENTS.labels("failed").inc()
             trouble = f"{type(error).__name__} {error.status}"
