@@ -257,6 +257,25 @@ class TestApplied:
                     {"apiVersion": version, "kind": kind, "name": "gone", "uid": "1", "controller": True}
                 ]
                 plane.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(owned), check=False)
+            # what a stricter label asks for, and what is written: Events
+            plane.kubectl("create", "namespace", "watched")
+            plane.kubectl("label", "namespace", "watched", "pullproof.dev/enforce=off")
+            plane.kubectl("-n", "watched", "create", "deployment", "shop", "--image=contoso.azureacr.io/shop:1")
+
+            def told() -> bool:
+                plane.kubectl("-n", "watched", "rollout", "restart", "deployment/shop")
+                events = plane.kubectl("-n", "watched", "get", "events").stdout
+                return any("Pullproof" in line and "deployment/shop" in line for line in events.splitlines())
+
+            eventually(told, seconds=120, interval=1)
+            plane.kubectl("label", "namespace", "watched", "--overwrite", "pullproof.dev/enforce=certain")
+            asked = "/api/v1/namespaces/watched/pods?"
+            eventually(
+                lambda: any(
+                    event["user"]["username"] == WEBHOOK and event["requestURI"].startswith(asked)
+                    for event in plane.audit_events()
+                )
+            )
             eventually(lambda: "namespaces that skip" in (tmp_path / "pullproof-controller.log").read_text())
         finally:
             for process in running:
