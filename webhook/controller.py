@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from webhook.election import Election
+    from webhook.model.policy_book import Conflict
     from webhook.sources.connection import Connection
     from webhook.sources.writing import Writer
 
@@ -208,6 +209,8 @@ class PolicyStatus:
         self._connection = connection
         self._writer = writer
         self._clock = clock
+        self._seen: object = None
+        self._conflicts: Mapping[str, tuple[Conflict, ...]] = {}
 
     def run(self) -> None:
         """Raises ApiError, NotLeading."""
@@ -219,12 +222,14 @@ class PolicyStatus:
             (str(item["metadata"]["name"]), item["metadata"].get("labels") or {})
             for item in list_all(self._connection, collection_path("", "v1", "namespaces"))
         ]
-        conflicts = PolicyBook(ClusterPolicy(), policies).conflicts(namespaces)
+        if self._seen != (policies, namespaces):  # what they come to is worked out when something has changed
+            self._conflicts = PolicyBook(ClusterPolicy(), policies).conflicts(namespaces)
+            self._seen = (policies, namespaces)
         now, codes = int(self._clock()), frozenset(check.code for check in all_checks())
         written = 0
         for (kind, obj), policy in zip(found, policies, strict=True):
             known = obj.get("status") or {}
-            status = status_of(policy, conflicts.get(policy.source, ()), known, now=now, codes=codes)
+            status = status_of(policy, self._conflicts.get(policy.source, ()), known, now=now, codes=codes)
             if status == known:
                 continue
             if written == _WRITTEN_AT_ONCE:
