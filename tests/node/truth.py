@@ -79,6 +79,7 @@ _NO_SUCH_HOST = frozenset({Cause.DNS, Cause.REFUSED, Cause.TIMEOUT, Cause.TLS})
 CAUSES = {
     "PULL10": frozenset({Cause.INVALID_NAME}),
     "PULL20": _NO_SUCH_HOST,
+    "PULL202": _NO_SUCH_HOST | {Cause.NOT_FOUND, Cause.AMBIGUOUS},  # a host without its dot is a path on Docker Hub
     "PULL203": frozenset({Cause.NOT_FOUND}),
     "PULL207": frozenset({Cause.NOT_FOUND, Cause.AMBIGUOUS, Cause.UNAUTHORIZED, Cause.FORBIDDEN}),
     "PULL208": _NO_SUCH_HOST,

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 
 from webhook.catalogue import known, paths
 from webhook.catalogue.registries import catalogue, host_name, matches
-from webhook.catalogue.verdict import Kind
 from webhook.model.facts import no_evidence
 from webhook.model.finding import Confidence
 
@@ -36,12 +35,13 @@ _LONGEST_DOMAIN: Final = 253 + len(":65535")
 def assess(domain: str, path: str, host_evidence: Evidence = no_evidence) -> Verdict | None:
     """The one verdict on a repository: `domain` is `host[:port]` as in a reference, `path` what follows it.
 
-    None where there is nothing to say. Evidence for the host takes a guess back, and makes what is `certain` `likely`.
+    None where there is nothing to say. Evidence for the host takes a guess back, and makes what is `certain` `likely`;
+    of a path it proves nothing: most nodes have images of docker.io, and `quayio/org/app` is still none of them.
     """
     if len(domain) > _LONGEST_DOMAIN:
         return None
     verdict = _assess(domain, path)
-    if verdict is None or verdict.kind is Kind.SHORT_PATH or verdict.confidence is Confidence.ADVISORY:
+    if verdict is None or verdict.confidence is Confidence.ADVISORY or not _is_of_host(domain, path):
         return verdict
     known_from = host_evidence(domain)
     if known_from is None:
@@ -52,10 +52,15 @@ def assess(domain: str, path: str, host_evidence: Evidence = no_evidence) -> Ver
     return replace(verdict, confidence=Confidence.LIKELY, evidence=(*verdict.evidence, why))
 
 
+def _is_of_host(domain: str, path: str) -> bool:
+    """Whether a verdict is on the host, not on a path below a host that is right."""
+    return _assess_host(domain) is not None and not paths.is_dependency_proxy(domain, path)
+
+
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _assess(domain: str, path: str) -> Verdict | None:
     verdict = _assess_host(domain)
-    if verdict is None or paths.is_dependency_proxy(domain, path):
+    if verdict is None or not _is_of_host(domain, path):
         return paths.judge(domain, path) or _assess_mirrored(domain, path)
     if verdict.host is None:
         return verdict
