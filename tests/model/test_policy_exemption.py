@@ -64,6 +64,11 @@ def exempts(
         ({"users": ["joe"], "groups": ["team-a"]}, True),
         ({"serviceAccounts": ["shop/jane"]}, False),
         ({"runtimeClasses": ["kata"]}, False),
+        # all of what it says has to hold, whatever it is found by
+        ({"groups": ["team-a"], "runtimeClasses": ["kata"]}, False),
+        ({"groups": ["team-a"], "workloads": [LEGACY]}, False),
+        ({"groups": ["team-a"], "workloads": [{"namespace": "shop", "kind": "Pod", "name": "any"}]}, True),
+        ({"groups": ["team-a"], "workloads": [{"namespace": "team-b", "kind": "Pod", "name": "any"}]}, False),
     ],
 )
 def test_what_it_says(exemption: dict[str, Any], expected: bool) -> None:
