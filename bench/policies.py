@@ -95,8 +95,8 @@ def until(holds: Callable[[], bool]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--requests", type=int, default=300, help="per webhook and round")
+    parser.add_argument("--rounds", type=int, default=101)
+    parser.add_argument("--requests", type=int, default=30, help="per webhook and round")
     parser.add_argument("--policies", type=int, default=1000)
     parser.add_argument("--changes", type=int, default=30)
     parser.add_argument("--no-write", action="store_true", help="print only")
