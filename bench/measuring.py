@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
-PARTS = ("bench", "bench-scale", "bench-policies")
+PARTS = ("bench", "bench-scale", "bench-policies", "bench-scan")
 """The parts of the page in their order, each named after the `make` target that writes it."""
 
 _INTRODUCTION = """\
 # Performance
 
-Written by `make bench` and `make bench-scale`, a part each. Variants take turns in one run, and what counts are medians
-over the rounds: ratios carry over to other machines, milliseconds don't.
+Written by the targets `make bench…`, a part each. Variants take turns in one run, and what counts are medians over the
+rounds: ratios carry over to other machines, milliseconds don't.
 """
 
 

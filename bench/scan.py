@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -220,7 +221,9 @@ def report(count: int, load: Load, summary: dict[str, Any], results: dict[str, d
         "## A scan of a whole cluster",
         "",
         f"{machine()}; {count:,} pods of {count // REPLICAS:,} Deployments in {load.namespaces} namespaces,"
-        f" {load.nodes} nodes, {load.secrets:,} pull Secrets; found: {found}.",
+        f" {load.nodes} nodes, {load.secrets:,} pull Secrets; found: {found}. Load average at the end:"
+        f" {os.getloadavg()[1]:.0f}; where that is more than the cores, other programs had a part of them, and the time"
+        " that the command was busy tells more.",
         "",
         "| command | seconds | of it busy | most memory |",
         "| --- | --- | --- | --- |",
