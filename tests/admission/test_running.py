@@ -18,7 +18,7 @@ from webhook.engine.impact import Change, Group, Impact
 from webhook.engine.wording import WARNING_LENGTH, impact, impact_annotation
 from webhook.model.facts import Facts, Known, PullSecretList, Unknown
 from webhook.model.policy import ClusterPolicy, of_labels
-from webhook.sources.errors import ForbiddenError, TimedOutError, UnavailableError
+from webhook.sources.errors import ForbiddenError, TimedOutError, TooLargeError, UnavailableError
 from webhook.sources.listing import Page
 
 if TYPE_CHECKING:
@@ -201,6 +201,36 @@ def test_pods_that_can_t_be_judged_are_no_good_ones() -> None:
         "pullproof: 1 of 2 pods could not be judged for want of facts; see `pullproof scan -n shop`"
     )
     assert impact_annotation(found).endswith("; 1 unknown")
+
+
+def test_pods_that_are_too_large_are_said_to_be() -> None:
+    assert impact(seen(Listed(error=TooLargeError("33 MB")))) == (
+        "pullproof: looked at 0 pods only: the pods are too large to be looked at; see `pullproof scan -n shop`",
+    )
+
+
+def test_two_looks_at_a_time_are_enough_and_the_place_is_given_back() -> None:
+    told: list[str | None] = []
+
+    class Within(Listed):
+        """Looks again while it is looked at."""
+
+        def __init__(self, depth: int) -> None:
+            super().__init__()
+            self.depth = depth
+
+        def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterator[Page]:
+            if self.depth:
+                told.append(look_into(self.depth - 1).unseen)
+            return super().pods(namespace, seconds=seconds)
+
+    def look_into(depth: int) -> Impact:
+        change = Change("shop", policy("off"), policy("certain"))
+        return look(Within(depth), [change], lambda: 0.0, namespace="shop", seconds=0)
+
+    assert look_into(2).unseen is None
+    assert told == ["others are being told already", None]
+    assert seen(Listed([pod("a", TYPO)])).hit == 1
 
 
 def test_lines_are_few_and_short_whatever_the_names_are() -> None:

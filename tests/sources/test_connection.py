@@ -21,6 +21,7 @@ from webhook.sources.errors import (
     NotFoundError,
     RefusedError,
     TimedOutError,
+    TooLargeError,
     UnauthorizedError,
     UnavailableError,
 )
@@ -468,3 +469,11 @@ def test_a_pooled_socket_that_was_closed_meanwhile_costs_nothing(api, connection
     api.script(once)
     for _ in range(3):
         assert connection.get_json(PATH, timeout_seconds=5) == {}
+
+
+def test_an_answer_of_more_bytes_than_asked_for_is_not_read_on(api, connection):
+    api.script(answer({"kind": "Thing", "data": "x" * 100_000}))
+    with pytest.raises(TooLargeError, match="has more than 70000 bytes"):
+        connection.get_json(PATH, timeout_seconds=5, longest_bytes=70_000)
+    api.script(answer({"kind": "Thing"}))
+    assert connection.get_json(PATH, timeout_seconds=5, longest_bytes=70_000) == {"kind": "Thing"}

@@ -8,6 +8,7 @@ Must not: keep a pod, deny anything, or take longer than it was given: what is l
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -19,7 +20,7 @@ from webhook.errors import Malformed, PullproofError
 from webhook.model.finding import Confidence
 from webhook.model.policy_exemption import Requester
 from webhook.model.workload import extract
-from webhook.sources.errors import ForbiddenError, TimedOutError
+from webhook.sources.errors import ForbiddenError, TimedOutError, TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +39,8 @@ NEVER_ASKED: Final = frozenset({"kube-system", "kube-node-lease", "pullproof"})
 _MIRROR_POD: Final = "kubernetes.io/config.mirror"
 _A_CONTROLLER: Final = "system:kube-controller-manager"
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
+# Each holds a page of pods, so many at once would cost the memory that reviews need.
+_LOOKS: Final = threading.BoundedSemaphore(2)
 
 _Verdict: TypeAlias = tuple[tuple[tuple[str, str], ...], bool]
 """What a pod would be denied for, and whether something could not be told."""
@@ -76,6 +79,9 @@ def look(
     def left() -> float:
         return max(until - clock(), 0.0)
 
+    if not _LOOKS.acquire(timeout=seconds):
+        impact.unseen = "others are being told already"
+        return impact
     try:
         for change in changes:
             if change.namespace not in NEVER_ASKED:
@@ -84,12 +90,16 @@ def look(
                 break
     except PullproofError as error:
         over = isinstance(error, TimedOutError)
-        if impact.looked:
+        if isinstance(error, TooLargeError):
+            impact.stopped = "the pods are too large to be looked at"
+        elif impact.looked:
             impact.stopped = f"{seconds:g} s was over" if over else "the API server did not go on"
         elif isinstance(error, ForbiddenError):
             impact.unseen = "pullproof has no right to list pods"
         else:
             impact.unseen = f"no answer within {seconds:g} s" if over else str(error)
+    finally:
+        _LOOKS.release()
     return impact
 
 

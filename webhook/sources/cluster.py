@@ -55,6 +55,7 @@ _OWNERS: Final = {
 
 _MOST_SECRETS: Final = 32  # that are looked at for one workload; each may cost a live read
 _POD_PAGE: Final = 250
+_POD_PAGE_BYTES: Final = 1 << 25
 _SHARED_ENTRIES: Final = 8192
 _SHARED_IMAGES: Final = 32768
 
@@ -302,10 +303,18 @@ class LiveCluster:
         """The pods of a namespace, read live, page by page, each within what `seconds` gives then. Raises ApiError.
 
         Without resourceVersion=0, with which an API server takes no notice of the limit and sends them all at once
-        (seen with 1.36.3): a namespace may have more pods than this process has memory for.
+        (seen with 1.36.3): a namespace may have more pods than this process has memory for. A pod may have a megabyte
+        of annotations, so a page has a limit as well (TooLargeError).
         """
         path = collection_path("", "v1", "pods", namespace=namespace)
-        return list_pages(self._connection, path, page=_POD_PAGE, timeout_seconds=seconds, one_snapshot=False)
+        return list_pages(
+            self._connection,
+            path,
+            page=_POD_PAGE,
+            timeout_seconds=seconds,
+            one_snapshot=False,
+            longest_bytes=_POD_PAGE_BYTES,
+        )
 
     def owner_is_ready(self, pod: Mapping[str, Any], namespace: str, *, seconds: float) -> bool | None:
         references = (pod.get("metadata") or {}).get("ownerReferences")

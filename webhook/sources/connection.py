@@ -32,6 +32,7 @@ from webhook.sources.errors import (
     GarbledError,
     NotFoundError,
     TimedOutError,
+    TooLargeError,
     UnauthorizedError,
     UnavailableError,
     from_status,
@@ -197,12 +198,21 @@ class Connection:
         """Close the idle sockets; streams under way go on until they are stopped."""
         self._settings.pool.clear()
 
-    def get_json(self, path: str, query: Mapping[str, str] | None = None, *, timeout_seconds: float) -> dict[str, Any]:
+    def get_json(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        timeout_seconds: float,
+        longest_bytes: float = math.inf,
+    ) -> dict[str, Any]:
         """GET one document, all of it within `timeout_seconds`. Raises ApiError, of the type for what happened.
+
+        TooLargeError where it has more than `longest_bytes`, before the rest of it is read.
 
         Not covered by the limit: the look-up of the API server's host name, where it has one.
         """
-        return self._exchange("GET", path, query or {}, None, "", timeout_seconds)
+        return self._exchange("GET", path, query or {}, None, "", timeout_seconds, longest_bytes)
 
     def _exchange(
         self,
@@ -212,12 +222,13 @@ class Connection:
         body: bytes | None,
         content_type: str,
         timeout_seconds: float,
+        longest_bytes: float = math.inf,
     ) -> dict[str, Any]:
         about = f"{method} {path}"
         deadline = self._clock() + timeout_seconds
         timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, timeout_seconds), read=timeout_seconds)
         response = self._open(path, query, timeout, about, method, body, content_type)
-        answer = self._read(response, deadline, timeout_seconds, about)
+        answer = self._read(response, deadline, timeout_seconds, longest_bytes, about)
         try:
             document = orjson.loads(answer)
         except orjson.JSONDecodeError:
@@ -273,11 +284,23 @@ class Connection:
             self._reload(settings)
         raise refusal
 
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, timeout_seconds: float, about: str) -> bytes:
+    def _read(
+        self,
+        response: urllib3.BaseHTTPResponse,
+        deadline: float,
+        timeout_seconds: float,
+        longest_bytes: float,
+        about: str,
+    ) -> bytes:
         parts = []
+        size = 0
         try:
             while part := response.read1(_CHUNK_BYTES):
                 parts.append(part)
+                size += len(part)
+                if size > longest_bytes:
+                    response.close()
+                    raise TooLargeError(f"the API server's answer to {about} has more than {longest_bytes:.0f} bytes")
                 # A socket's limit is per read: a server that drips would stretch it for ever.
                 if self._clock() > deadline:
                     break

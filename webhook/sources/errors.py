@@ -85,6 +85,10 @@ class GarbledError(ApiError):
     """An answer that is not what the API speaks: not JSON, not an object, no resourceVersion."""
 
 
+class TooLargeError(ApiError):
+    """An answer of more bytes than whoever asked has memory for."""
+
+
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: RefusedError,
     401: UnauthorizedError,

@@ -7,6 +7,7 @@ caller's: small where objects may be large and the process must stay small.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from webhook.sources.errors import GarbledError, GoneError, TimedOutError
@@ -58,10 +59,12 @@ def list_pages(
     page: int,
     timeout_seconds: float | Callable[[], float] = PAGE_SECONDS,
     one_snapshot: bool = True,
+    longest_bytes: float = math.inf,
 ) -> Iterator[Page]:
     """Yield the pages of one list. Raises ApiError; GoneError when its snapshot is gone and `one_snapshot` is asked.
 
-    `timeout_seconds` is per page; a function of it is asked before each, and TimedOutError raised where it has none.
+    `longest_bytes` is per page (TooLargeError). `timeout_seconds` is per page; a function of it is asked before each,
+    and TimedOutError raised where it has none.
     """
     token = ""
     while True:
@@ -72,7 +75,7 @@ def list_pages(
         if token:
             asked["continue"] = token
         try:
-            document = connection.get_json(path, asked, timeout_seconds=seconds)
+            document = connection.get_json(path, asked, timeout_seconds=seconds, longest_bytes=longest_bytes)
         except GoneError as error:
             # The 410 brings a token that goes on after the last name, in the newest snapshot (API concepts, "Retrieving
             # large results sets in chunks").
