@@ -524,6 +524,7 @@ def main() -> int:
     taken = [given for given in scenarios if not only or only in {given.source, given.name}]
     if not only or only == scenario.DRAWN:
         taken += drawn.draw(seed, RANDOM)
+    all_checks()  # loaded now: a run takes minutes, and somebody may be editing them
     print(f"SEED={seed}: {len(taken)} scenarios", flush=True)
     began = time.monotonic()
     with (
