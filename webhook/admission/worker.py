@@ -50,7 +50,8 @@ _SMALL: Final = 64 * 1024  # bytes of a body that is not worth counting: 64 thre
 _HELD_LIMIT: Final = 64 * 1024 * 1024  # bytes of unfinished requests; past it the oldest is shut down
 _RUNNING_LIMIT: Final = 16 * 1024 * 1024  # bytes of larger bodies in the application at once; decoded JSON is tenfold
 _SWEEP_SECONDS: Final = 0.25
-_BEAT_SECONDS: Final = 1.0  # gunicorn beats at every event, one write to a file each; its arbiter waits for 30 s
+# gunicorn tells its arbiter that it is alive, and looks whether that is, at every event; the arbiter waits for 30 s
+_BEAT_SECONDS: Final = 1.0
 _QUIET_SECONDS: Final = 10.0  # one log line per kind of trouble in this time
 
 # Every other parser error is a plain 400. RFC 9112 would have 501 for an unknown transfer coding; it is the client's
@@ -192,6 +193,7 @@ class StallProofWorker(ThreadWorker):  # type: ignore[misc]
         self._running_lock = threading.Lock()
         self._next_sweep = 0.0
         self._next_beat = 0.0
+        self._beats = True
         self._drain_until: float | None = None
 
     # The process.
@@ -282,9 +284,13 @@ class StallProofWorker(ThreadWorker):  # type: ignore[misc]
 
     def notify(self) -> None:
         now = time.monotonic()
-        if now >= self._next_beat:
+        self._beats = now >= self._next_beat
+        if self._beats:
             self._next_beat = now + _BEAT_SECONDS
             super().notify()
+
+    def is_parent_alive(self) -> bool:
+        return not self._beats or bool(super().is_parent_alive())
 
     def murder_keepalived(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
         if force:

@@ -88,9 +88,9 @@ def _found(
     checks: Sequence[Check],
     out_of_time: Callable[[], bool],
 ) -> Iterator[Finding]:
+    whole = WorkloadSubject(workload, images, facts)
     for check in checks:
         if check.per_workload is not None:
-            whole = WorkloadSubject(workload, images, facts)
             for finding in _guarded(check, check.per_workload, whole, workload.pod_path):
                 yield _overridden(finding, facts)
     # image by image, not check by check: where time runs out, what was judged was judged whole

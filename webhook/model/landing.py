@@ -192,7 +192,8 @@ def declared(spec: Json) -> Declared:
 def _windows_options(spec: Json) -> Iterable[tuple[str, Json]]:
     holders = [(spec, "")]
     for key in ("initContainers", "containers", "ephemeralContainers"):
-        holders += read_list(spec, key, "", lambda item, at: (item, at))
+        if spec.get(key):
+            holders += read_list(spec, key, "", _with_path)
     for holder, at in holders:
         if holder.get("securityContext") is None:
             continue
@@ -200,6 +201,10 @@ def _windows_options(spec: Json) -> Iterable[tuple[str, Json]]:
         options = read_map(context, "windowsOptions", join(at, "securityContext"))
         if options:
             yield join(at, "securityContext.windowsOptions"), options
+
+
+def _with_path(item: Json, at: str) -> tuple[Json, str]:
+    return item, at
 
 
 def kubelet_refusal(spec: Json, pod_labels: Mapping[str, str], os: str) -> str | None:

@@ -153,10 +153,17 @@ class ClusterPolicy:
 
     def os_rule(self, repository: str) -> ImageOsRule | None:
         """What the platform team says of that repository's operating system: a policy's word before the flags'."""
+        if not self.registries and not self.image_os:
+            return None
         for one in self.registries.find(repository):
             if one.rule.os is not None:
                 return ImageOsRule(one.rule.match.text, one.rule.os)
         return next((rule for rule in self.image_os if rule.covers(repository)), None)
+
+    @property
+    def tells_of_hosts(self) -> bool:
+        """Whether there is anything to ask `vouches_for`."""
+        return bool(self.registries or self.rewrites)
 
     @property
     def tells_of_credentials(self) -> bool:

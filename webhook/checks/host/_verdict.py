@@ -24,7 +24,8 @@ def verdict_on(subject: ImageSubject) -> Verdict | None:
     if not isinstance(reference, Reference):
         return None
     domain, path = reference.domain, reference.path
-    if subject.facts.policy.cluster.vouches_for(reference.repository) is not None:
+    policy = subject.facts.policy.cluster
+    if policy.tells_of_hosts and policy.vouches_for(reference.repository) is not None:
         return None  # the platform team knows that host, or its nodes ask another one
     if not domain:  # a host with an underscore counts as part of the path
         domain, _, path = path.partition("/")
