@@ -9,6 +9,7 @@ Must not: hold anything that only one area needs, or replace a real part by a fa
 from __future__ import annotations
 
 import secrets
+import signal
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,12 @@ settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew instead of comparing")
+
+
+def pytest_configure() -> None:
+    # Who runs this in the background of a script has it ignored, and so would every program that is tested for Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
