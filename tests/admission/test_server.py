@@ -613,6 +613,50 @@ def test_clients_leave_no_traceback_and_few_lines(shared):
     assert len(log.splitlines()) < 60
 
 
+def asking_all_the_time(connection, stop, answered):
+    """The next request as soon as the last is answered, so that a thread that stays for it always gets it."""
+    while not stop.is_set():
+        connection.request("GET", "/livez")
+        assert connection.getresponse().read() == b"ok"
+        answered[connection] += 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])  # few, or this test's own clients are too slow for them
+def test_connections_that_never_rest_keep_nobody_else_out(tmp_path, threads):
+    with running(tmp_path, stall_seconds=5, threads=threads) as run:
+        stop, answered = threading.Event(), Counter()
+        connections = [run.connection() for _ in range(threads)]
+        askers = [
+            threading.Thread(target=asking_all_the_time, args=(connection, stop, answered))
+            for connection in connections
+        ]
+        for asker in askers:
+            asker.start()
+        try:
+            until(lambda: len(answered) == threads and min(answered.values()) > 20)
+            before = answered.total()
+            for _ in range(10):
+                assert run.get() == (200, b"ok")
+            meanwhile = answered.total() - before
+        finally:
+            stop.set()
+            for asker in askers:
+                asker.join()
+        print(f"{meanwhile} answers for those that never rest while ten others had theirs")
+        assert meanwhile < 10 * 200
+        assert "Traceback" not in run.log()
+
+
+def test_pauses_of_any_length_between_requests_are_all_alike(shared):
+    """Around a millisecond a thread gives up staying; a request must not fall between that and its being parked."""
+    connection = shared.connection()
+    for number in range(600):
+        connection.request("GET", "/livez")
+        assert connection.getresponse().read() == b"ok"
+        time.sleep((number % 60) / 20_000)
+    connection.close()
+
+
 def test_the_oldest_silent_connections_make_room_at_the_limit(tmp_path):
     with running(tmp_path, connections=50) as run:
         kept = run.connection()

@@ -5,8 +5,9 @@ gunicorn's threaded worker blocks a thread on each handshake, head and body, so 
 threads keep everyone else out. Here all sockets are non-blocking. A connection that waits for its peer waits in the
 main loop's poller; threads do TLS and HTTP steps on bytes that are there, and run the application on requests that are
 complete. A connection that is late with its handshake, its head, its body or with taking its response is shut down.
-A thread parks a connection that merely waits for its next request itself, which spares a switch to the main thread and
-its wake-up per request (15 % of the throughput of one connection).
+After an answer a thread stays with its connection for a millisecond while most threads are free: a busy API server has
+the next request for it by then. Else it parks the connection itself. Both spare switches between threads, which cost
+more than the judging does: without them one connection gets a fifth fewer answers.
 
 What is gunicorn's stays gunicorn's: processes, signals, the main loop, the thread pool, the HTTP parser and WSGI. The
 hooks overridden here are those of 27.0; tests/admission/test_server.py fails when a later version moves them.
@@ -20,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import errno
+import select
 import selectors
 import socket
 import ssl
@@ -46,6 +48,7 @@ _RECEIVE: Final = 64 * 1024  # bytes per recv
 _TURN: Final = 256 * 1024  # bytes one connection takes in before its thread goes to the next
 _LINGER_SECONDS: Final = 2.0  # how long a closing connection is drained, so that a reset doesn't eat its last response
 _LINGER_BYTES: Final = 32 * 1024 * 1024
+_STAY_MILLISECONDS: Final = 1
 _STOP_SECONDS: Final = 2.0  # how long idle connections outlive the end of draining: a request may be on its way
 _SMALL: Final = 64 * 1024  # bytes of a body that is not worth counting: 64 threads hold 4 MiB of such
 _HELD_LIMIT: Final = 64 * 1024 * 1024  # bytes of unfinished requests; past it the oldest is shut down
@@ -406,13 +409,23 @@ class StallProofWorker(ThreadWorker):  # type: ignore[misc]
     def _lend(self, conn: _Connection) -> None:
         try:
             following = self.handle(conn)
-            if following is _Next.READ and self._idles_on(conn):
-                self._park(conn, selectors.EVENT_READ)
-                return
+            while following is _Next.READ and self._idles_on(conn):
+                if not self._stays(conn):
+                    self._park(conn, selectors.EVENT_READ)
+                    return
+                following = self.handle(conn)
         except Exception:
             self.log.exception("a connection was lost to a defect of the server")
             following = _Next.GONE
         self.method_queue.defer(self._take_back, conn, following)
+
+    def _stays(self, conn: _Connection) -> bool:
+        """Whether the next request comes in a moment, as it does from an API server that is busy."""
+        if self.nr_conns - len(self._parked) > self.cfg.threads // 2:
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        return bool(poll.poll(_STAY_MILLISECONDS))
 
     def _idles_on(self, conn: _Connection) -> bool:
         """Whether the main thread has nothing to note of this connection, and nobody waits for what it leaves."""
