@@ -6,6 +6,7 @@ command in its first line (`$ …`), to the letter. `--write` puts the real outp
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,11 @@ BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def run(command: str, *, show: bool) -> tuple[int, str]:
     """Exit status and standard output of one command line, shown as it comes; what goes to stderr is progress."""
     lines = []
-    with subprocess.Popen(["/bin/bash", "-c", command], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    # under `make docs` a make of the reader's would name the directories that it enters
+    env = {name: value for name, value in os.environ.items() if name not in {"MAKELEVEL", "MAKEFLAGS", "MFLAGS"}}
+    with subprocess.Popen(
+        ["/bin/bash", "-c", command], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None  # noqa: S101 - PIPE
         for line in process.stdout:
             lines.append(line)

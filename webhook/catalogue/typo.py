@@ -41,7 +41,7 @@ def assess(domain: str, path: str, host_evidence: Evidence = no_evidence) -> Ver
     if len(domain) > _LONGEST_DOMAIN:
         return None
     verdict = _assess(domain, path)
-    if verdict is None or verdict.confidence is Confidence.ADVISORY or not _is_of_host(domain, path):
+    if verdict is None or verdict.confidence is Confidence.ADVISORY or not is_of_host(domain, path):
         return verdict
     known_from = host_evidence(domain)
     if known_from is None:
@@ -52,7 +52,7 @@ def assess(domain: str, path: str, host_evidence: Evidence = no_evidence) -> Ver
     return replace(verdict, confidence=Confidence.LIKELY, evidence=(*verdict.evidence, why))
 
 
-def _is_of_host(domain: str, path: str) -> bool:
+def is_of_host(domain: str, path: str) -> bool:
     """Whether a verdict is on the host, not on a path below a host that is right."""
     return _assess_host(domain) is not None and not paths.is_dependency_proxy(domain, path)
 
@@ -60,7 +60,7 @@ def _is_of_host(domain: str, path: str) -> bool:
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _assess(domain: str, path: str) -> Verdict | None:
     verdict = _assess_host(domain)
-    if verdict is None or not _is_of_host(domain, path):
+    if verdict is None or not is_of_host(domain, path):
         return paths.judge(domain, path) or _assess_mirrored(domain, path)
     if verdict.host is None:
         return verdict

@@ -162,7 +162,7 @@ class ClusterPolicy:
 
     @property
     def tells_of_hosts(self) -> bool:
-        """Whether there is anything to ask `vouches_for`."""
+        """Whether there is anything to ask `vouches_for` and `vouches_for_path`."""
         return bool(self.registries or self.rewrites)
 
     @property
@@ -178,6 +178,12 @@ class ClusterPolicy:
     def vouches_for(self, repository: str) -> str | None:
         """Which policy says that the host of this repository is there, or that nodes ask another one; or None."""
         known = next((one.source for one in self.registries.find(repository) if one.vouches), None)
+        return known or self.rewrites.first(repository)
+
+    def vouches_for_path(self, repository: str) -> str | None:
+        """The same of what follows the host: of that a rule for a whole host says nothing, unless nodes ask another."""
+        told = (one for one in self.registries.find(repository) if one.vouches)
+        known = next((one.source for one in told if one.rule.mirrors or "/" in one.rule.match.text), None)
         return known or self.rewrites.first(repository)
 
     def is_pulled_elsewhere(self, repository: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from webhook.catalogue.typo import assess
+from webhook.catalogue.typo import assess, is_of_host
 from webhook.model.reference import Reference
 
 if TYPE_CHECKING:
@@ -24,11 +24,16 @@ def verdict_on(subject: ImageSubject) -> Verdict | None:
     if not isinstance(reference, Reference):
         return None
     domain, path = reference.domain, reference.path
+    vouched = False
     policy = subject.facts.policy.cluster
-    if policy.tells_of_hosts and policy.vouches_for(reference.repository) is not None:
-        return None  # the platform team knows that host, or its nodes ask another one
+    if policy.tells_of_hosts:
+        if policy.vouches_for_path(reference.repository) is not None:
+            return None  # the platform team knows that path, or its nodes ask another host
+        vouched = policy.vouches_for(reference.repository) is not None
     if not domain:  # a host with an underscore counts as part of the path
         domain, _, path = path.partition("/")
+    if vouched and is_of_host(domain, path):
+        return None
     return assess(domain, path, subject.facts.host_evidence)
 
 

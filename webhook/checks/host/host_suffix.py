@@ -24,7 +24,8 @@ Limits
 ------
 `certain` for known mistakes only, otherwise `likely`. Other endings count only where people confuse them (`com`, `io`,
 `net`, `dev` and the like); a country's ending may well be another company's. Evidence for the host and private names
-are treated as in PULL201; that Docker Hub is known here says nothing of a host that is read as a path on it.
+are treated as in PULL201; that Docker Hub is known here, or named by policy, says nothing of a host that is read as a
+path on it.
 """
 
 from __future__ import annotations
