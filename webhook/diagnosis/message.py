@@ -47,7 +47,9 @@ _ACCESS_DENIED: Final = re.compile(
     r"pull access denied.{0,600}?may require (?:'docker login'|authorization)(?::? (?:server message: )?)"
 )
 _BLOB: Final = re.compile(r"https?://[^\s\"]{1,1000}/blobs/")
-_MANIFEST: Final = re.compile(r"https?://[^\s\"]{1,1000}/manifests/")
+# what is answered about an image; `https://reg/v2/` alone is about the credential
+_IMAGE: Final = re.compile(r"/v2/[^\s\":]|authentication required|failed to resolve ref")
+_ROOT: Final = re.compile(r"https?://[^\s\"/]{1,255}/v2/\"?: ")
 _TOKEN: Final = re.compile(
     r"failed to (?:authorize|fetch (?:oauth|anonymous) token)|requesting bear(?:er)? token"
     r"|/oauth2/(?:token|exchange)|/v2/auth\b"
@@ -203,6 +205,7 @@ def _judge_answer(text: _Text, about: Subject, start: int, end: int) -> _Verdict
         (Cause.NOT_FOUND, patterns.NOT_FOUND),
         (Cause.REGISTRY_ERROR, patterns.REGISTRY_ERROR),
         (Cause.TIMEOUT, patterns.GAVE_UP),
+        (Cause.NOT_FOUND, patterns.SAYS_NOT_FOUND),
     ):
         found = pattern.search(blank, start, end)
         if found is not None:
@@ -216,20 +219,18 @@ def _either(about: Subject, plain: str) -> Cause:
 
 
 def _refused_credential(plain: str, about: Subject) -> Cause:
-    """Quay answers 401 for what is not there, and so does Azure's registry, about a manifest, for what it hides.
+    """Quay answers 401 for what is not there, and so does Azure's registry, about an image, for what it hides.
 
-    A token that was refused is about the credential alone.
+    A token that was refused, and the registry's root, are about the credential alone.
     """
     if patterns.HIDDEN_BY_QUAY in plain:
         return Cause.AMBIGUOUS
-    if _TOKEN.search(plain) or _NO_SUCH_USER.search(plain):
+    if _TOKEN.search(plain) or _NO_SUCH_USER.search(plain) or _ROOT.search(plain):
         return Cause.UNAUTHORIZED
     if _is_at(about, plain, "quay.io"):
         return Cause.AMBIGUOUS
     azure = any(_is_at(about, plain, host) for host in ("azurecr.io", "azurecr.cn", "azurecr.us"))
-    if (azure or _AZURE_HELP in plain) and (
-        _MANIFEST.search(plain) or "/v2/" in plain or "authentication required" in plain
-    ):
+    if (azure or _AZURE_HELP in plain) and _IMAGE.search(plain):
         return Cause.AMBIGUOUS
     return Cause.UNAUTHORIZED
 

@@ -116,6 +116,7 @@ FIRST: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"invalid tar header",
             r"wrong diff ?id",
             r"unexpected commit (?:digest|size)",
+            r"commit failed: rename",
             r"failed size validation",
             r"mismatched image rootfs",
             r"(?:layer|manifest) verification failed",
@@ -129,7 +130,6 @@ FIRST: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"flate: corrupt",
             r"\bunpigz\b",
             r"zstd: (?:invalid|magic)",
-            r"short read: expected",
             r"content digest sha256:[0-9a-f]{1,64}: not found",
             r"parent snapshot \S{1,200} does not exist",
             r"missing parent \S{1,200} bucket",
@@ -277,6 +277,7 @@ WAY: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"handshake timeout",
             r"client\.timeout",
             r"timeout awaiting response",
+            r"\b(?:network|connection|connect|read|dial) timeout",
             r"context deadline exceeded",
             r"no route to host",
             r"network is unreachable",
@@ -324,7 +325,6 @@ UNAUTHORIZED: Final = _any(
     r"no scope specified for token auth challenge",
     _status("407"),
     r"authorization failed",
-    r"login attempt",
 )
 FORBIDDEN: Final = _any(
     r"\bforbidden\b",
@@ -332,6 +332,7 @@ FORBIDDEN: Final = _any(
     # a file that the runtime itself may not open is none of the registry's doing
     r"(?<!permission )(?<!access is )\bdenied\b",
     r"permission denied for",
+    r"(?:[\"~]:|\.{3}) permission denied",
     r"code = permissiondenied",
     r"have (?:the )?(?:needed |required )?permission",
     r"not authorized to",
@@ -341,6 +342,9 @@ FORBIDDEN: Final = _any(
     r"\bservice_disabled\b",
     r"\baccessdenied(?:exception)?\b",
     r"due to configured policy",
+    # Harbor 1's, of its scanner and of Notary
+    r"threshold in project setting",
+    r"image is not signed",
     r"policy ?violation",
     r"policy_violation",
 )
@@ -361,6 +365,8 @@ NOT_FOUND: Final = _any(
     r"was deleted or has expired",
     r"(?:repository|image)notfound",
 )
+# gRPC's own word, where nothing else is said.
+SAYS_NOT_FOUND: Final = _any(r"code ?= ?notfound\b")
 REGISTRY_ERROR: Final = _any(
     _status(r"5\d\d"),
     _status(r"4(?:0[05-9]|1\d|2[1-8]|51)"),
