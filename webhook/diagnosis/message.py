@@ -47,8 +47,6 @@ _ACCESS_DENIED: Final = re.compile(
     r"pull access denied.{0,600}?may require (?:'docker login'|authorization)(?::? (?:server message: )?)"
 )
 _BLOB: Final = re.compile(r"https?://[^\s\"]{1,1000}/blobs/")
-# what is answered about an image; `https://reg/v2/` alone is about the credential
-_IMAGE: Final = re.compile(r"/v2/[^\s\":]|authentication required|failed to resolve ref")
 _ROOT: Final = re.compile(r"https?://[^\s\"/]{1,255}/v2/\"?: ")
 _TOKEN: Final = re.compile(
     r"failed to (?:authorize|fetch (?:oauth|anonymous) token)|requesting bear(?:er)? token"
@@ -56,7 +54,7 @@ _TOKEN: Final = re.compile(
 )
 _NO_SUCH_USER: Final = re.compile(
     r"(?:incorrect|invalid|wrong) (?:username|user ?name|password|credential|client secret)|could not find robot"
-    r"|aadsts|invalid_client|bad credentials|not registered with aad"
+    r"|aadsts|invalid_client|bad credentials|not registered with aad|no basic auth credentials"
 )
 _AZURE_HELP: Final = "aka.ms/acr/"  # where Azure's registry sends whom it refuses
 _FORBIDDEN_STATUS: Final = re.compile(r"\b403\b|\bforbidden\b")
@@ -221,7 +219,7 @@ def _either(about: Subject, plain: str) -> Cause:
 def _refused_credential(plain: str, about: Subject) -> Cause:
     """Quay answers 401 for what is not there, and so does Azure's registry, about an image, for what it hides.
 
-    A token that was refused, and the registry's root, are about the credential alone.
+    A token that was refused, the registry's root, and having no credential at all are about the credential alone.
     """
     if patterns.HIDDEN_BY_QUAY in plain:
         return Cause.AMBIGUOUS
@@ -230,9 +228,7 @@ def _refused_credential(plain: str, about: Subject) -> Cause:
     if _is_at(about, plain, "quay.io"):
         return Cause.AMBIGUOUS
     azure = any(_is_at(about, plain, host) for host in ("azurecr.io", "azurecr.cn", "azurecr.us"))
-    if (azure or _AZURE_HELP in plain) and _IMAGE.search(plain):
-        return Cause.AMBIGUOUS
-    return Cause.UNAUTHORIZED
+    return Cause.AMBIGUOUS if azure or _AZURE_HELP in plain else Cause.UNAUTHORIZED
 
 
 def _is_at(about: Subject, plain: str, host: str) -> bool:
@@ -249,11 +245,16 @@ def _diagnosis(text: _Text, about: Subject, verdict: _Verdict) -> Diagnosis:
         cause=cause,
         evidence=_evidence(text, verdict),
         registry=about.registry,
-        image=about.image,
+        image=_image(about, cause),
         platform=platform(text.shown) if cause is Cause.PLATFORM else None,
         wrapper=wrapper(text.shown),
         secrets=missing_secrets(text.shown) if cause is Cause.SECRET_MISSING else (),
     )
+
+
+def _image(about: Subject, cause: Cause) -> str | None:
+    """The image; of one whose name is the fault, the name as the pod has it."""
+    return about.image or (about.quoted if cause is Cause.INVALID_NAME else None)
 
 
 def _evidence(text: _Text, verdict: _Verdict) -> str:
@@ -326,7 +327,7 @@ def _of_reason(cause: Cause, text: str, evidence: str) -> Diagnosis:
         cause=cause,
         evidence=printable(_SPACE.sub(" ", evidence[:MAX_READ]).strip(), MAX_EVIDENCE),
         registry=about.registry,
-        image=about.image,
+        image=_image(about, cause),
         platform=platform(shown) if cause is Cause.PLATFORM else None,
         wrapper=Wrapper.KUBELET,
         secrets=missing_secrets(shown) if cause is Cause.SECRET_MISSING else (),

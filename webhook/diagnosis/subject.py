@@ -1,7 +1,8 @@
 """What a message is about: the image, its registry, the platform that was looked for, and who wrapped the words.
 
 Must not judge: a cause is `message`'s matter. A name is taken only where the words around it say that it is an image,
-and only if it is a reference that a runtime would read; of what no runtime reads, the host may still be told.
+and only if it is a reference that a runtime would read; of what no runtime reads, the host may still be told, and what
+the kubelet quotes stands beside.
 """
 
 from __future__ import annotations
@@ -105,9 +106,13 @@ _WRAPPERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was read of it. `names` are the references as they stand in the text, to be blanked before judging it."""
+    """What was read of it. `names` are the references as they stand in the text, to be blanked before judging it.
+
+    `image` is a reference; `quoted` what the kubelet quotes as one, whatever it is.
+    """
 
     image: str | None
+    quoted: str | None
     registry: str | None
     names: tuple[str, ...]
 
@@ -126,6 +131,7 @@ def subject(text: str) -> Subject:
     names = sorted(dict.fromkeys(outer + inner), key=len, reverse=True)
     return Subject(
         image=None if image is None else printable(image, MAX_NAME),
+        quoted=None if (quoted := _first(_OUTER, text)) is None else printable(quoted, MAX_NAME),
         registry=None if domain is None else printable(domain.lower(), MAX_NAME),
         names=tuple(names),
     )
