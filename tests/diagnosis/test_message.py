@@ -171,6 +171,8 @@ RULES = {
         Cause.NOT_FOUND,
     ),
     "gRPC's word decides nothing else": ("code = NotFound desc = failed to copy: unexpected EOF", Cause.REGISTRY_ERROR),
+    "what distribution does not know": ("repository name not known to registry", Cause.NOT_FOUND),
+    "a connection that was let go": ("http: server closed idle connection", Cause.REGISTRY_ERROR),
     "an answer cut short": ("short read: expected 493 bytes but got 0: unexpected EOF", Cause.REGISTRY_ERROR),
     "a 403 on a layer from icr.io is quota": (f"{ICR}/blobs/sha256:1: 403 Forbidden", Cause.QUOTA),
     "a 403 on a manifest from icr.io is not": (f"{ICR}/manifests/1: 403 Forbidden", Cause.FORBIDDEN),

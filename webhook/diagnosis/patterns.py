@@ -355,6 +355,8 @@ NOT_FOUND: Final = _any(
     r"\bname[ _]unknown\b",
     r"\bblob[ _]unknown\b",
     r"unknown blob",
+    # distribution's own words for NAME_UNKNOWN and the like
+    r"known to (?:the )?registry\b",
     r"(?<!executable file )\bnot found\b(?! in \$path)",
     _status("404"),
     r"does(?: not|n't) exist",
@@ -384,6 +386,7 @@ REGISTRY_ERROR: Final = _any(
     r"(?<!reading from server): \"?eof\b",  # that one is the runtime's own socket
     r"^\"?eof\b",
     r"server sent goaway",
+    r"server closed (?:idle )?connection",
     r"stream error",
     r"unexpected end of json input",
     r"invalid character '<' looking for beginning",
