@@ -80,6 +80,9 @@ class Controller:
                 self._last_round = self._clock()
                 leads = self._election.leads()
                 metrics.LEADING.set(leads)
+                if not leads:  # what it knew is for another to tell now: left as it was, it would raise alarms one day
+                    metrics.CERTIFICATE_EXPIRY.clear()
+                    metrics.NAMESPACES_SKIPPED.set(0)
                 for duty in self._duties:
                     if not leads:
                         due[duty.name] = 0.0  # a new leader looks at once

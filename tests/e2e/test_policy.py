@@ -206,6 +206,10 @@ def test_a_policy_that_no_schema_refuses_leaves_the_last_good_one_in_force(
         " force where it was seen",
     )
     assert f"ClusterPullPolicy/{name}: spec.namespaceSelector" in webhook.log
+    assert "\npullproof_policies_invalid 1.0\n" in webhook.get("/metrics")[1]
+    policies.cluster(defaults={"enforce": "certain"})
+    eventually(lambda: "\npullproof_policies_invalid 0.0\n" in webhook.get("/metrics")[1])
+    assert tenant.denied(BAD)
 
 
 def invalid(webhook: ServedWebhook, reason: str = "invalid") -> float:
