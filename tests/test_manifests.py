@@ -157,11 +157,7 @@ def test_what_the_overlays_change(plane: ControlPlane) -> None:
     by_name = {folder.name: built(plane, folder) for folder in OVERLAYS}
     assert "--enforce=off" in arguments(by_name["warn-only"])
     assert "--secrets=get" in arguments(by_name["least-privilege"])
-    assert not [
-        one
-        for one in by_name["least-privilege"]
-        if one["kind"] == "ClusterRoleBinding" and one["metadata"]["name"] == "pullproof-secrets"
-    ]
+    assert the(by_name["least-privilege"], "ClusterRoleBinding", "pullproof-secrets")["subjects"] == []
     assert the(by_name["least-privilege"], "ClusterRole", "pullproof-secrets")["rules"][0]["verbs"] == ["get"]
     assert "--certificates=off" in arguments(by_name["cert-manager"], "pullproof-controller")
     certificate = the(by_name["cert-manager"], "Certificate", "pullproof-serving")["spec"]
@@ -171,6 +167,23 @@ def test_what_the_overlays_change(plane: ControlPlane) -> None:
         annotations = the(by_name["cert-manager"], kind)["metadata"]["annotations"]
         assert annotations == {"cert-manager.io/inject-ca-from": "pullproof/pullproof-serving"}
     assert the(by_name["host-network"], "Deployment")["spec"]["template"]["spec"]["hostNetwork"] is True
+
+
+def test_least_privilege_takes_away_what_was_given_before(plane: ControlPlane) -> None:
+    """`kubectl apply` deletes nothing, so what an overlay leaves out would go on holding."""
+
+    def may_get_secrets() -> str:
+        asked = ("auth", "can-i", "get", "secrets", "--all-namespaces", f"--as={WEBHOOK}")
+        return plane.kubectl(*asked, check=False).stdout.strip()
+
+    try:
+        for folder, answer in ((MANIFESTS, "yes"), (MANIFESTS / "overlays" / "least-privilege", "no")):
+            parts = [one for one in built(plane, folder) if one["metadata"]["name"] == "pullproof-secrets"]
+            for part in parts:
+                plane.kubectl("apply", "-f", "-", input=json.dumps(part))
+            eventually(lambda answer=answer: may_get_secrets() == answer)
+    finally:
+        plane.kubectl("delete", "clusterrole,clusterrolebinding", "pullproof-secrets")
 
 
 @pytest.fixture(scope="module")
