@@ -89,6 +89,9 @@ def arguments(documents: list[dict[str, Any]], name: str = "pullproof") -> list[
 
 def test_these_are_the_overlays() -> None:
     assert [folder.name for folder in OVERLAYS] == NAMES
+    assert [folder.parent.name for folder in sorted(MANIFESTS.glob("components/*/kustomization.yaml"))] == sorted(
+        [*NAMES, "monitoring"]
+    )
     listed = yaml.safe_load((MANIFESTS / "base" / "kustomization.yaml").read_text())["resources"]
     files = sorted(path.name for path in MANIFESTS.glob("base/*.yaml") if path.name != "kustomization.yaml")
     assert listed == files, "applied in the order of their numbers, and none is left out"
@@ -167,6 +170,31 @@ def test_what_the_overlays_change(plane: ControlPlane) -> None:
         annotations = the(by_name["cert-manager"], kind)["metadata"]["annotations"]
         assert annotations == {"cert-manager.io/inject-ca-from": "pullproof/pullproof-serving"}
     assert the(by_name["host-network"], "Deployment")["spec"]["template"]["spec"]["hostNetwork"] is True
+
+
+def test_several_changes_in_a_kustomization_of_ones_own(plane: ControlPlane, tmp_path: Path) -> None:
+    """As docs/operations.md has it; and with host-network, all that can be had together."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    (block,) = re.findall(
+        r"^( +resources: \[pullproof/manifests/base\]\n +components:\n(?: +- .*\n)+)", text, re.MULTILINE
+    )
+    shown = yaml.safe_load(block)
+    assert shown["components"] == [
+        "pullproof/manifests/components/enforce",
+        "pullproof/manifests/components/cert-manager",
+    ]
+    shown["components"] += [f"pullproof/manifests/components/{one}" for one in ("host-network", "least-privilege")]
+    (tmp_path / "pullproof").symlink_to(ROOT)
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(shown))
+    documents = built(plane, tmp_path)
+    plane.kubectl("apply", "-f", "-", input=json.dumps(the(documents, "Namespace")))
+    done = plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(tmp_path))
+    assert (done.stderr, done.stdout.count("(server dry run)")) == ("", len(documents))
+    assert the(documents, "ValidatingWebhookConfiguration")["webhooks"][0]["failurePolicy"] == "Fail"
+    assert arguments(documents)[1:] == [
+        "--bind=0.0.0.0:9443", "--tls-secret=pullproof/pullproof-tls", "--drain-seconds=15", "--secrets=get",
+    ]  # fmt: skip
+    assert "--certificates=off" in arguments(documents, "pullproof-controller")
 
 
 def test_least_privilege_takes_away_what_was_given_before(plane: ControlPlane) -> None:
