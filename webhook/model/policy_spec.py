@@ -401,7 +401,10 @@ def _time(text: str, at: str) -> int:
         raise Malformed(at, f"{_shown(text)} is no time: write 2027-01-31T00:00:00Z") from None
     if when.tzinfo is None:
         raise Malformed(at, f"{_shown(text)} says no time zone: write 2027-01-31T00:00:00Z")
-    return int(when.timestamp())
+    try:
+        return int(when.astimezone(dt.UTC).timestamp())
+    except OverflowError:
+        raise Malformed(at, f"{_shown(text)} is no time: write 2027-01-31T00:00:00Z") from None
 
 
 def _required(item: Json, key: str, at: str) -> str:
