@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 from typing import TYPE_CHECKING, cast
 
+import pytest
+
 from webhook import metrics
-from webhook.controller import Controller, Duty
+from webhook.controller import Controller, Duty, serve_health
 
 if TYPE_CHECKING:
     from webhook.election import Election
@@ -18,6 +21,7 @@ class Elected:
     def __init__(self) -> None:
         self.looked = threading.Event()
         self.rounds = 0
+        self.last_error = ""
         self.over = lambda: None
 
     def start(self) -> None:
@@ -53,3 +57,16 @@ def test_who_leads_no_longer_tells_of_no_certificate() -> None:
     assert shown == [1]
     assert certificates() == []
     assert metrics.NAMESPACES_SKIPPED._value.get() == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_it_is_asked_for_its_health_over_either_ip(host: str) -> None:
+    controller = Controller(cast("Election", Elected()), [])
+    server = serve_health(host, 0, controller)
+    try:
+        connection = http.client.HTTPConnection(host, server.server_port, timeout=10)
+        connection.request("GET", "/readyz")
+        assert connection.getresponse().read() == b"the API server has not answered yet (asking)\n"
+    finally:
+        server.shutdown()
+        server.server_close()

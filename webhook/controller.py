@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.server
 import logging
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -281,7 +282,9 @@ def serve_health(host: str, port: int, controller: Controller) -> http.server.Th
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base class names it so
             del format, args  # probes come every few seconds
 
-    server = http.server.ThreadingHTTPServer((host, port), Handler)
-    server.daemon_threads = True
+    class Server(http.server.ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    server = Server((host, port), Handler)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server
