@@ -276,6 +276,7 @@ def test_a_pod_without_a_controller_is_never_made_again() -> None:
     assert runs_already(Listed([ready("shop-0", TYPO)]), pod("alone", TYPO), "shop", {TYPO}, lambda: 1.0) is False
 
 
-def test_whether_it_is_made_again_could_not_be_looked_up() -> None:
-    cut_off = Listed([ready("shop-0", GOOD)], error=TimedOutError("too late"))
-    assert runs_already(cut_off, pod("shop-1", TYPO, owner="shop"), "shop", {TYPO}, lambda: 1.0) is None
+@pytest.mark.parametrize("error", [TimedOutError("too late"), TooLargeError("too large"), ForbiddenError("no")])
+def test_what_could_not_be_looked_up_is_not_made_again(error: ApiError) -> None:
+    cut_off = Listed([ready("shop-0", GOOD)], error=error)
+    assert runs_already(cut_off, pod("shop-1", TYPO, owner="shop"), "shop", {TYPO}, lambda: 1.0) is False

@@ -268,9 +268,7 @@ def _validate(review: Review, cluster: Cluster, options: Options, clock: Callabl
     if not decision.denied:
         return _with_excused(decision, verdict)
     # Denials are rare: only now is it worth a live look at what would make this one an outage.
-    mercy = _looked_up_mercy(
-        review, review.obj, workload, facts, decision, cluster, lambda: max(deadline - clock(), 0.05)
-    )
+    mercy = _looked_up_mercy(review, review.obj, workload, facts, decision, cluster, lambda: deadline - clock())
     return _with_excused(decide(findings, workload, modes, replace(at, mercy=mercy)), verdict)
 
 
@@ -367,20 +365,21 @@ def _looked_up_mercy(
     facts: Facts,
     decision: Decision,
     cluster: Cluster,
-    seconds: Callable[[], float],
+    left: Callable[[], float],
 ) -> Mercy:
+    seconds = max(left(), 0.05)
     if workload.is_template:
-        earlier = review.operation == "UPDATE" and cluster.is_earlier_revision(obj, workload, seconds=seconds())
+        earlier = review.operation == "UPDATE" and cluster.is_earlier_revision(obj, workload, seconds=seconds)
         return Mercy.EARLIER_REVISION if earlier else Mercy.NONE
     if review.user.name not in CONTROLLERS:
         return Mercy.NONE
     forbidden = {finding.image for finding in decision.denied if finding.code in CLUSTERS_OWN}
     if not forbidden and all(_is_present(finding.image, facts) for finding in decision.denied):
         return Mercy.IMAGE_PRESENT
-    ready = cluster.owner_is_ready(obj, review.namespace, seconds=seconds())
-    if ready and forbidden:
-        # a StatefulSet's owner would otherwise exchange, pod by pod, the image that is allowed for any other
-        ready = runs_already(cluster, obj, review.namespace, forbidden, seconds)
+    ready = cluster.owner_is_ready(obj, review.namespace, seconds=seconds)
+    if forbidden:
+        # who may change a StatefulSet would otherwise exchange, pod by pod, the image that is allowed for any other
+        ready = bool(ready) and runs_already(cluster, obj, review.namespace, forbidden, left)
     if ready is None:
         return Mercy.OWNER_UNKNOWN
     return Mercy.OWNER_READY if ready else Mercy.NONE

@@ -111,21 +111,25 @@ def runs_already(
     namespace: str,
     images: Collection[str | None],
     seconds: Callable[[], float],
-) -> bool | None:
-    """Whether a ready pod of the same controller has all of these images; None where that could not be looked up.
+) -> bool:
+    """Whether a ready pod of the same controller has all of these images: only then is a pod made again.
 
-    Only then is a pod made again. That its controller has ready pods says nothing of a template that was changed.
+    That its controller has ready pods says nothing of a template that was changed. Where it can't be looked up the
+    answer is no: the controller asks again, and who makes a namespace's pods too large to be listed gains nothing.
     """
     controller = _controller(pod)
-    if controller is None:
+    if controller is None or not _LOOKS.acquire(timeout=max(seconds(), 0.0)):
         return False
     try:
-        for page in cluster.pods(namespace, seconds=seconds):
-            if any(_controller(one) == controller and _is_ready(one) and _has(one, images) for one in page.items):
-                return True
+        return any(
+            _controller(one) == controller and _is_ready(one) and _has(one, images)
+            for page in cluster.pods(namespace, seconds=seconds)
+            for one in page.items
+        )
     except ApiError:
-        return None
-    return False
+        return False
+    finally:
+        _LOOKS.release()
 
 
 def _controller(pod: Mapping[str, Any]) -> object:
