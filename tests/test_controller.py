@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import http.client
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from webhook import metrics
-from webhook.controller import Controller, Duty, serve_health
+from webhook.controller import Controller, Duty, PolicyStatus, serve_health
 
 if TYPE_CHECKING:
     from webhook.election import Election
+    from webhook.sources.connection import Connection
+    from webhook.sources.writing import Writer
 
 
 class Elected:
@@ -70,3 +72,39 @@ def test_it_is_asked_for_its_health_over_either_ip(host: str) -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+class Lists:
+    """An API server with one policy and one namespace; `asked` are the collections that were listed."""
+
+    def __init__(self) -> None:
+        self.priority = 0
+        self.asked: list[str] = []
+        self.applied: list[str] = []
+
+    def get_json(self, path: str, *_: Any, **__: Any) -> dict[str, Any]:
+        self.asked.append(path.rpartition("/")[2])
+        policy = {"metadata": {"name": "a"}, "spec": {"priority": self.priority}}
+        items = {"clusterpullpolicies": [policy], "namespaces": [{"metadata": {"name": "shop"}}]}
+        return {"metadata": {"resourceVersion": "1"}, "items": items.get(self.asked[-1], [])}
+
+    def apply(self, path: str, document: dict[str, Any]) -> None:
+        assert document["status"]["conditions"][0]["type"] == "Ready"
+        self.applied.append(path)
+
+
+def test_namespaces_are_not_listed_for_every_look_at_policies() -> None:
+    api, now = Lists(), [1_800_000_000.0]
+    status = PolicyStatus(cast("Connection", api), cast("Writer", api), lambda: now[0])
+
+    def listed() -> int:
+        api.asked.clear()
+        status.run()
+        return api.asked.count("namespaces")
+
+    assert [listed(), listed()] == [1, 0]
+    assert set(api.applied) == {"/apis/pullproof.dev/v1alpha1/clusterpullpolicies/a/status"}
+    now[0] += 60
+    assert [listed(), listed()] == [1, 0]
+    api.priority = 5
+    assert [listed(), listed()] == [1, 0]

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from webhook.election import Election
     from webhook.model.policy_book import Conflict
+    from webhook.model.policy_spec import PolicyObject
     from webhook.sources.connection import Connection
     from webhook.sources.writing import Writer
 
@@ -49,6 +50,8 @@ STUCK_SECONDS: Final = 120.0
 _ROUND_SECONDS: Final = 0.5
 _READ_SECONDS: Final = 5.0
 _WRITTEN_AT_ONCE: Final = 200
+_NAMESPACES_SECONDS: Final = 60
+"""How long a label of a namespace may go unseen in a policy's status: there may be ten thousand namespaces to list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,8 @@ class PolicyStatus:
         self._connection = connection
         self._writer = writer
         self._clock = clock
-        self._seen: object = None
+        self._policies: list[PolicyObject] = []
+        self._worked_out = 0
         self._conflicts: Mapping[str, tuple[Conflict, ...]] = {}
 
     def run(self) -> None:
@@ -222,14 +226,14 @@ class PolicyStatus:
         if not found:
             return
         policies = [read_policy({**obj, "kind": kind}) for kind, obj in found]
-        namespaces = [
-            (str(item["metadata"]["name"]), item["metadata"].get("labels") or {})
-            for item in list_all(self._connection, collection_path("", "v1", "namespaces"))
-        ]
-        if self._seen != (policies, namespaces):  # what they come to is worked out when something has changed
-            self._conflicts = PolicyBook(ClusterPolicy(), policies).conflicts(namespaces)
-            self._seen = (policies, namespaces)
         now, codes = int(self._clock()), frozenset(check.code for check in all_checks())
+        if policies != self._policies or not 0 <= now - self._worked_out < _NAMESPACES_SECONDS:
+            namespaces = (
+                (str(item["metadata"]["name"]), item["metadata"].get("labels") or {})
+                for item in list_all(self._connection, collection_path("", "v1", "namespaces"))
+            )
+            self._conflicts = PolicyBook(ClusterPolicy(), policies).conflicts(namespaces)
+            self._policies, self._worked_out = policies, now
         written = 0
         for (kind, obj), policy in zip(found, policies, strict=True):
             known = obj.get("status") or {}
