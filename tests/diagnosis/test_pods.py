@@ -399,3 +399,10 @@ def test_the_text_alone_is_judged_by_the_images_name():
     assert diagnosed(read_message(NO_HOST)).code == "PULL201"
     assert diagnosed(read_message(REFUSED)).code == "PULL501"
     assert diagnosed(read_message("")).code == "PULL690"
+
+
+def test_a_text_about_a_name_that_is_none_says_what_to_write():
+    told = 'Failed to apply default image tag "docker.io/Library/app:1": invalid reference format'
+    found = diagnosed(read_message(told))
+    assert (found.code, found.diagnosis.image) == ("PULL104", "docker.io/Library/app:1")
+    assert "docker.io/library/app:1" in found.remedies[0].commands[0]

@@ -47,14 +47,14 @@ _ACCESS_DENIED: Final = re.compile(
     r"pull access denied.{0,600}?may require (?:'docker login'|authorization)(?::? (?:server message: )?)"
 )
 _BLOB: Final = re.compile(r"https?://[^\s\"]{1,1000}/blobs/")
-_MANIFEST: Final = re.compile(r"https?://[^\s\"]{1,1000}/manifests/")
+_ROOT: Final = re.compile(r"https?://[^\s\"/]{1,255}/v2/\"?: ")
 _TOKEN: Final = re.compile(
     r"failed to (?:authorize|fetch (?:oauth|anonymous) token)|requesting bear(?:er)? token"
     r"|/oauth2/(?:token|exchange)|/v2/auth\b"
 )
 _NO_SUCH_USER: Final = re.compile(
     r"(?:incorrect|invalid|wrong) (?:username|user ?name|password|credential|client secret)|could not find robot"
-    r"|aadsts|invalid_client|bad credentials|not registered with aad"
+    r"|aadsts|invalid_client|bad credentials|not registered with aad|no basic auth credentials"
 )
 _AZURE_HELP: Final = "aka.ms/acr/"  # where Azure's registry sends whom it refuses
 _FORBIDDEN_STATUS: Final = re.compile(r"\b403\b|\bforbidden\b")
@@ -203,6 +203,7 @@ def _judge_answer(text: _Text, about: Subject, start: int, end: int) -> _Verdict
         (Cause.NOT_FOUND, patterns.NOT_FOUND),
         (Cause.REGISTRY_ERROR, patterns.REGISTRY_ERROR),
         (Cause.TIMEOUT, patterns.GAVE_UP),
+        (Cause.NOT_FOUND, patterns.SAYS_NOT_FOUND),
     ):
         found = pattern.search(blank, start, end)
         if found is not None:
@@ -216,22 +217,18 @@ def _either(about: Subject, plain: str) -> Cause:
 
 
 def _refused_credential(plain: str, about: Subject) -> Cause:
-    """Quay answers 401 for what is not there, and so does Azure's registry, about a manifest, for what it hides.
+    """Quay answers 401 for what is not there, and so does Azure's registry, about an image, for what it hides.
 
-    A token that was refused is about the credential alone.
+    A token that was refused, the registry's root, and having no credential at all are about the credential alone.
     """
     if patterns.HIDDEN_BY_QUAY in plain:
         return Cause.AMBIGUOUS
-    if _TOKEN.search(plain) or _NO_SUCH_USER.search(plain):
+    if _TOKEN.search(plain) or _NO_SUCH_USER.search(plain) or _ROOT.search(plain):
         return Cause.UNAUTHORIZED
     if _is_at(about, plain, "quay.io"):
         return Cause.AMBIGUOUS
     azure = any(_is_at(about, plain, host) for host in ("azurecr.io", "azurecr.cn", "azurecr.us"))
-    if (azure or _AZURE_HELP in plain) and (
-        _MANIFEST.search(plain) or "/v2/" in plain or "authentication required" in plain
-    ):
-        return Cause.AMBIGUOUS
-    return Cause.UNAUTHORIZED
+    return Cause.AMBIGUOUS if azure or _AZURE_HELP in plain else Cause.UNAUTHORIZED
 
 
 def _is_at(about: Subject, plain: str, host: str) -> bool:
@@ -248,11 +245,16 @@ def _diagnosis(text: _Text, about: Subject, verdict: _Verdict) -> Diagnosis:
         cause=cause,
         evidence=_evidence(text, verdict),
         registry=about.registry,
-        image=about.image,
+        image=_image(about, cause),
         platform=platform(text.shown) if cause is Cause.PLATFORM else None,
         wrapper=wrapper(text.shown),
         secrets=missing_secrets(text.shown) if cause is Cause.SECRET_MISSING else (),
     )
+
+
+def _image(about: Subject, cause: Cause) -> str | None:
+    """The image; of one whose name is the fault, the name as the pod has it."""
+    return about.image or (about.quoted if cause is Cause.INVALID_NAME else None)
 
 
 def _evidence(text: _Text, verdict: _Verdict) -> str:
@@ -325,7 +327,7 @@ def _of_reason(cause: Cause, text: str, evidence: str) -> Diagnosis:
         cause=cause,
         evidence=printable(_SPACE.sub(" ", evidence[:MAX_READ]).strip(), MAX_EVIDENCE),
         registry=about.registry,
-        image=about.image,
+        image=_image(about, cause),
         platform=platform(shown) if cause is Cause.PLATFORM else None,
         wrapper=Wrapper.KUBELET,
         secrets=missing_secrets(shown) if cause is Cause.SECRET_MISSING else (),

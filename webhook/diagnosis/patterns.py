@@ -110,12 +110,13 @@ FIRST: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"failed to apply layer",
             r"apply layer error",
             r"\bapplylayer\b",
-            r"error (?:processing tar|unpacking|extracting|applying layer)",
+            r"error (?:processing tar|unpacking|extracting|applying layer|decrypting)",
             r"failed to unpack image",
             r"failed to prepare extraction snapshot",
             r"invalid tar header",
             r"wrong diff ?id",
             r"unexpected commit (?:digest|size)",
+            r"commit failed: rename",
             r"failed size validation",
             r"mismatched image rootfs",
             r"(?:layer|manifest) verification failed",
@@ -129,7 +130,6 @@ FIRST: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"flate: corrupt",
             r"\bunpigz\b",
             r"zstd: (?:invalid|magic)",
-            r"short read: expected",
             r"content digest sha256:[0-9a-f]{1,64}: not found",
             r"parent snapshot \S{1,200} does not exist",
             r"missing parent \S{1,200} bucket",
@@ -238,6 +238,7 @@ WAY: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"certificate (?:signed|verify|verification|has expired|is valid for|is not trusted|relies on)",
             r"self[- ]signed certificate",
             r"certs\.d/\S{1,255}: no such file",
+            r"failed to load (?:ca|cert|client cert)\b",
             r"\bssl (?:handshake|routines|certificate|error)",
             r"(?:tls|ssl) handshake (?:failure|failed|error)",
         ),
@@ -277,6 +278,7 @@ WAY: Final[tuple[tuple[Cause, re.Pattern[str]], ...]] = (
             r"handshake timeout",
             r"client\.timeout",
             r"timeout awaiting response",
+            r"\b(?:network|connection|connect|read|dial) timeout",
             r"context deadline exceeded",
             r"no route to host",
             r"network is unreachable",
@@ -324,7 +326,6 @@ UNAUTHORIZED: Final = _any(
     r"no scope specified for token auth challenge",
     _status("407"),
     r"authorization failed",
-    r"login attempt",
 )
 FORBIDDEN: Final = _any(
     r"\bforbidden\b",
@@ -332,6 +333,7 @@ FORBIDDEN: Final = _any(
     # a file that the runtime itself may not open is none of the registry's doing
     r"(?<!permission )(?<!access is )\bdenied\b",
     r"permission denied for",
+    r"(?:[\"~]:|\.{3}) permission denied",
     r"code = permissiondenied",
     r"have (?:the )?(?:needed |required )?permission",
     r"not authorized to",
@@ -341,6 +343,9 @@ FORBIDDEN: Final = _any(
     r"\bservice_disabled\b",
     r"\baccessdenied(?:exception)?\b",
     r"due to configured policy",
+    # Harbor 1's, of its scanner and of Notary
+    r"threshold in project setting",
+    r"image is not signed",
     r"policy ?violation",
     r"policy_violation",
 )
@@ -350,6 +355,8 @@ NOT_FOUND: Final = _any(
     r"\bname[ _]unknown\b",
     r"\bblob[ _]unknown\b",
     r"unknown blob",
+    # distribution's own words for NAME_UNKNOWN and the like
+    r"known to (?:the )?registry\b",
     r"(?<!executable file )\bnot found\b(?! in \$path)",
     _status("404"),
     r"does(?: not|n't) exist",
@@ -361,6 +368,8 @@ NOT_FOUND: Final = _any(
     r"was deleted or has expired",
     r"(?:repository|image)notfound",
 )
+# gRPC's own word, where nothing else is said.
+SAYS_NOT_FOUND: Final = _any(r"code ?= ?notfound\b")
 REGISTRY_ERROR: Final = _any(
     _status(r"5\d\d"),
     _status(r"4(?:0[05-9]|1\d|2[1-8]|51)"),
@@ -377,6 +386,7 @@ REGISTRY_ERROR: Final = _any(
     r"(?<!reading from server): \"?eof\b",  # that one is the runtime's own socket
     r"^\"?eof\b",
     r"server sent goaway",
+    r"server closed (?:idle )?connection",
     r"stream error",
     r"unexpected end of json input",
     r"invalid character '<' looking for beginning",

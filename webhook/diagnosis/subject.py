@@ -1,7 +1,8 @@
 """What a message is about: the image, its registry, the platform that was looked for, and who wrapped the words.
 
 Must not judge: a cause is `message`'s matter. A name is taken only where the words around it say that it is an image,
-and only if it is a reference that a runtime would read; what no runtime reads shows in the evidence alone.
+and only if it is a reference that a runtime would read; of what no runtime reads, the host may still be told, and what
+the kubelet quotes stands beside.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ _INNER: Final = (
     re.compile(r"(?<![\w./])((?:[\w-]{1,63}\.){1,6}[a-z]{2,24}(?::\d{1,5})?/[^\s\"]{1,400}): not found"),
     re.compile(r"(?i)registry: ((?:[\w-]{1,63}\.){1,6}[a-z]{2,24}(?::\d{1,5})?/[^\s\"]{1,400}):\s"),
     re.compile(r"(?i)occurred: ((?:[\w-]{1,63}\.){1,6}[a-z]{2,24}(?::\d{1,5})?/[^\s\"]{1,400}):\s"),
+)
+# What stands before a name, which may itself be cut or blotted out: `registry.example.com/...`.
+_HOST: Final = re.compile(
+    r"((?:localhost|(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z0-9-]{1,63}|[A-Za-z0-9-]{1,63}(?=:))(?::\d{1,5})?)/"
 )
 _URL_HOST: Final = re.compile(
     r"https?://([A-Za-z0-9][A-Za-z0-9.-]{0,254}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?)/v[012]/"
@@ -101,9 +106,13 @@ _WRAPPERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was read of it. `names` are the references as they stand in the text, to be blanked before judging it."""
+    """What was read of it. `names` are the references as they stand in the text, to be blanked before judging it.
+
+    `image` is a reference; `quoted` what the kubelet quotes as one, whatever it is.
+    """
 
     image: str | None
+    quoted: str | None
     registry: str | None
     names: tuple[str, ...]
 
@@ -114,12 +123,15 @@ def subject(text: str) -> Subject:
     inner = list(_names(_INNER, text))
     image = next((name for name in outer + inner if reference.match(name) is not None), None)
     parsed = next((found for found in map(reference.match, inner + outer) if found is not None and found.domain), None)
-    domain = _first((_URL_HOST, _PINGED, _LOOKED_UP), text) if parsed is None else parsed.domain
+    # the pod's own host first: what the runtime asked may be a mirror of it
+    domain = _host(outer) or (parsed.domain if parsed else _host(inner))
+    domain = domain or _first((_URL_HOST, _PINGED, _LOOKED_UP), text)
     if domain in _HUB_ENDPOINTS:
         domain = reference.DEFAULT_DOMAIN
     names = sorted(dict.fromkeys(outer + inner), key=len, reverse=True)
     return Subject(
         image=None if image is None else printable(image, MAX_NAME),
+        quoted=None if (quoted := _first(_OUTER, text)) is None else printable(quoted, MAX_NAME),
         registry=None if domain is None else printable(domain.lower(), MAX_NAME),
         names=tuple(names),
     )
@@ -161,6 +173,10 @@ def _names(patterns: tuple[re.Pattern[str], ...], text: str) -> Iterator[str]:
             name = found[1].rstrip(":,;.)]'\"")
             if name:
                 yield name
+
+
+def _host(names: list[str]) -> str | None:
+    return next((found[1] for found in map(_HOST.match, names) if found is not None), None)
 
 
 def _first(patterns: tuple[re.Pattern[str], ...], text: str) -> str | None:
