@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,6 +232,26 @@ class TestApplied:
 
     def test_all_pods_pass_the_restricted_standard(self, applied: ControlPlane) -> None:
         eventually(lambda: (self.pods(applied, "webhook"), self.pods(applied, "controller")) == (3, 2))
+
+    def test_who_views_a_namespace_may_ask_why_once_policies_may_be_read(self, applied: ControlPlane) -> None:
+        """By the binding that docs/policy.md has for it."""
+        applied.kubectl("-n", "default", "create", "rolebinding", "asks-why", "--clusterrole=view", "--user=jane")
+        jane = applied.kubeconfig_for("jane")
+
+        def asked() -> subprocess.CompletedProcess[str]:
+            program = Path(sys.executable).parent / "pullproof"
+            explain = [program, "policy", "explain", "-n", "default", f"--kubeconfig={jane}"]
+            return subprocess.run(explain, capture_output=True, text=True, check=False)
+
+        eventually(lambda: "clusterpullpolicies" in asked().stderr)
+        _, found, rest = (ROOT / "docs" / "policy.md").read_text().partition("    kubectl create clusterrolebinding ")
+        assert found
+        applied.kubectl("create", "clusterrolebinding", *rest.partition("\n\n")[0].replace("\\\n", "").split())
+        try:
+            eventually(lambda: asked().returncode == 0)
+        finally:
+            applied.kubectl("delete", "clusterrolebinding", "pullproof-policy-reader")
+            applied.kubectl("-n", "default", "delete", "rolebinding", "asks-why")
 
     @pytest.mark.parametrize(("account", "title"), [(WEBHOOK, "pullproof"), (CONTROLLER, "pullproof-controller")])
     def test_the_rights_are_the_documented_ones(self, applied: ControlPlane, account: str, title: str) -> None:
