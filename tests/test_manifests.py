@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,9 @@ def arguments(documents: list[dict[str, Any]], name: str = "pullproof") -> list[
 
 def test_these_are_the_overlays() -> None:
     assert [folder.name for folder in OVERLAYS] == NAMES
+    assert [folder.parent.name for folder in sorted(MANIFESTS.glob("components/*/kustomization.yaml"))] == sorted(
+        [*NAMES, "monitoring"]
+    )
     listed = yaml.safe_load((MANIFESTS / "base" / "kustomization.yaml").read_text())["resources"]
     files = sorted(path.name for path in MANIFESTS.glob("base/*.yaml") if path.name != "kustomization.yaml")
     assert listed == files, "applied in the order of their numbers, and none is left out"
@@ -157,11 +161,7 @@ def test_what_the_overlays_change(plane: ControlPlane) -> None:
     by_name = {folder.name: built(plane, folder) for folder in OVERLAYS}
     assert "--enforce=off" in arguments(by_name["warn-only"])
     assert "--secrets=get" in arguments(by_name["least-privilege"])
-    assert not [
-        one
-        for one in by_name["least-privilege"]
-        if one["kind"] == "ClusterRoleBinding" and one["metadata"]["name"] == "pullproof-secrets"
-    ]
+    assert the(by_name["least-privilege"], "ClusterRoleBinding", "pullproof-secrets")["subjects"] == []
     assert the(by_name["least-privilege"], "ClusterRole", "pullproof-secrets")["rules"][0]["verbs"] == ["get"]
     assert "--certificates=off" in arguments(by_name["cert-manager"], "pullproof-controller")
     certificate = the(by_name["cert-manager"], "Certificate", "pullproof-serving")["spec"]
@@ -171,6 +171,48 @@ def test_what_the_overlays_change(plane: ControlPlane) -> None:
         annotations = the(by_name["cert-manager"], kind)["metadata"]["annotations"]
         assert annotations == {"cert-manager.io/inject-ca-from": "pullproof/pullproof-serving"}
     assert the(by_name["host-network"], "Deployment")["spec"]["template"]["spec"]["hostNetwork"] is True
+
+
+def test_several_changes_in_a_kustomization_of_ones_own(plane: ControlPlane, tmp_path: Path) -> None:
+    """As docs/operations.md has it; and with host-network, all that can be had together."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    (block,) = re.findall(
+        r"^( +resources: \[pullproof/manifests/base\]\n +components:\n(?: +- .*\n)+)", text, re.MULTILINE
+    )
+    shown = yaml.safe_load(block)
+    assert shown["components"] == [
+        "pullproof/manifests/components/enforce",
+        "pullproof/manifests/components/cert-manager",
+    ]
+    shown["components"] += [f"pullproof/manifests/components/{one}" for one in ("host-network", "least-privilege")]
+    (tmp_path / "pullproof").symlink_to(ROOT)
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(shown))
+    documents = built(plane, tmp_path)
+    plane.kubectl("apply", "-f", "-", input=json.dumps(the(documents, "Namespace")))
+    done = plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(tmp_path))
+    assert (done.stderr, done.stdout.count("(server dry run)")) == ("", len(documents))
+    assert the(documents, "ValidatingWebhookConfiguration")["webhooks"][0]["failurePolicy"] == "Fail"
+    assert arguments(documents)[1:] == [
+        "--bind=0.0.0.0:9443", "--tls-secret=pullproof/pullproof-tls", "--drain-seconds=15", "--secrets=get",
+    ]  # fmt: skip
+    assert "--certificates=off" in arguments(documents, "pullproof-controller")
+
+
+def test_least_privilege_takes_away_what_was_given_before(plane: ControlPlane) -> None:
+    """`kubectl apply` deletes nothing, so what an overlay leaves out would go on holding."""
+
+    def may_get_secrets() -> str:
+        asked = ("auth", "can-i", "get", "secrets", "--all-namespaces", f"--as={WEBHOOK}")
+        return plane.kubectl(*asked, check=False).stdout.strip()
+
+    try:
+        for folder, answer in ((MANIFESTS, "yes"), (MANIFESTS / "overlays" / "least-privilege", "no")):
+            parts = [one for one in built(plane, folder) if one["metadata"]["name"] == "pullproof-secrets"]
+            for part in parts:
+                plane.kubectl("apply", "-f", "-", input=json.dumps(part))
+            eventually(lambda answer=answer: may_get_secrets() == answer)
+    finally:
+        plane.kubectl("delete", "clusterrole,clusterrolebinding", "pullproof-secrets")
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +232,26 @@ class TestApplied:
 
     def test_all_pods_pass_the_restricted_standard(self, applied: ControlPlane) -> None:
         eventually(lambda: (self.pods(applied, "webhook"), self.pods(applied, "controller")) == (3, 2))
+
+    def test_who_views_a_namespace_may_ask_why_once_policies_may_be_read(self, applied: ControlPlane) -> None:
+        """By the binding that docs/policy.md has for it."""
+        applied.kubectl("-n", "default", "create", "rolebinding", "asks-why", "--clusterrole=view", "--user=jane")
+        jane = applied.kubeconfig_for("jane")
+
+        def asked() -> subprocess.CompletedProcess[str]:
+            program = Path(sys.executable).parent / "pullproof"
+            explain = [program, "policy", "explain", "-n", "default", f"--kubeconfig={jane}"]
+            return subprocess.run(explain, capture_output=True, text=True, check=False)
+
+        eventually(lambda: "clusterpullpolicies" in asked().stderr)
+        _, found, rest = (ROOT / "docs" / "policy.md").read_text().partition("    kubectl create clusterrolebinding ")
+        assert found
+        applied.kubectl("create", "clusterrolebinding", *rest.partition("\n\n")[0].replace("\\\n", "").split())
+        try:
+            eventually(lambda: asked().returncode == 0)
+        finally:
+            applied.kubectl("delete", "clusterrolebinding", "pullproof-policy-reader")
+            applied.kubectl("-n", "default", "delete", "rolebinding", "asks-why")
 
     @pytest.mark.parametrize(("account", "title"), [(WEBHOOK, "pullproof"), (CONTROLLER, "pullproof-controller")])
     def test_the_rights_are_the_documented_ones(self, applied: ControlPlane, account: str, title: str) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 BASE = Path(__file__).resolve().parents[1] / "manifests" / "base"
 FILES = ("02-cluster-pull-policies.yaml", "03-pull-policies.yaml")
 SOME_CONFIDENCE = {"check": "PULL304", "confidence": "certain"}
+SOME_WORKLOAD = {"namespace": "shop", "kind": "Deployment", "name": "legacy"}
 SOME_EXEMPTION = {
     "name": "old",
     "reason": "moves in May",
@@ -199,6 +200,11 @@ A_CODE = "write PULL and three digits, as `pullproof explain` lists them; what i
             "spec.exemptions[0].workloads[0].namespace: Required value",
         ),
         (
+            exempt(workloads=[SOME_WORKLOAD, SOME_WORKLOAD]),
+            "spec.exemptions[0].workloads[1]: Duplicate value:"
+            ' {"kind":"Deployment","name":"legacy","namespace":"shop"}',
+        ),
+        (
             exempt(images=["ghcr.io"], expires="May"),
             'spec.exemptions[0].expires: Invalid value: "May": spec.exemptions[0].expires in body must be of type'
             " date-time",
@@ -330,5 +336,7 @@ def test_every_field_is_described_and_bounded(file: str) -> None:
             continue
         if node["type"] != "string" or "items" in node:
             assert node.get("description") or node["type"] in {"object", "string"}, path
+        if node["type"] == "array":
+            assert "x-kubernetes-list-type" in node, f"{path}: server-side apply has to know how to merge it"
         if path.startswith("spec") and node["type"] == "array":
             assert node["maxItems"] <= 256, path

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.server
 import logging
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from webhook.election import Election
     from webhook.model.policy_book import Conflict
+    from webhook.model.policy_spec import PolicyObject
     from webhook.sources.connection import Connection
     from webhook.sources.writing import Writer
 
@@ -48,6 +50,8 @@ STUCK_SECONDS: Final = 120.0
 _ROUND_SECONDS: Final = 0.5
 _READ_SECONDS: Final = 5.0
 _WRITTEN_AT_ONCE: Final = 200
+_NAMESPACES_SECONDS: Final = 60
+"""How long a label of a namespace may go unseen in a policy's status: there may be ten thousand namespaces to list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,9 @@ class Controller:
                 self._last_round = self._clock()
                 leads = self._election.leads()
                 metrics.LEADING.set(leads)
+                if not leads:  # what it knew is for another to tell now: left as it was, it would raise alarms one day
+                    metrics.CERTIFICATE_EXPIRY.clear()
+                    metrics.NAMESPACES_SKIPPED.set(0)
                 for duty in self._duties:
                     if not leads:
                         due[duty.name] = 0.0  # a new leader looks at once
@@ -209,7 +216,8 @@ class PolicyStatus:
         self._connection = connection
         self._writer = writer
         self._clock = clock
-        self._seen: object = None
+        self._policies: list[PolicyObject] = []
+        self._worked_out = 0
         self._conflicts: Mapping[str, tuple[Conflict, ...]] = {}
 
     def run(self) -> None:
@@ -218,14 +226,14 @@ class PolicyStatus:
         if not found:
             return
         policies = [read_policy({**obj, "kind": kind}) for kind, obj in found]
-        namespaces = [
-            (str(item["metadata"]["name"]), item["metadata"].get("labels") or {})
-            for item in list_all(self._connection, collection_path("", "v1", "namespaces"))
-        ]
-        if self._seen != (policies, namespaces):  # what they come to is worked out when something has changed
-            self._conflicts = PolicyBook(ClusterPolicy(), policies).conflicts(namespaces)
-            self._seen = (policies, namespaces)
         now, codes = int(self._clock()), frozenset(check.code for check in all_checks())
+        if policies != self._policies or not 0 <= now - self._worked_out < _NAMESPACES_SECONDS:
+            namespaces = (
+                (str(item["metadata"]["name"]), item["metadata"].get("labels") or {})
+                for item in list_all(self._connection, collection_path("", "v1", "namespaces"))
+            )
+            self._conflicts = PolicyBook(ClusterPolicy(), policies).conflicts(namespaces)
+            self._policies, self._worked_out = policies, now
         written = 0
         for (kind, obj), policy in zip(found, policies, strict=True):
             known = obj.get("status") or {}
@@ -278,7 +286,9 @@ def serve_health(host: str, port: int, controller: Controller) -> http.server.Th
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base class names it so
             del format, args  # probes come every few seconds
 
-    server = http.server.ThreadingHTTPServer((host, port), Handler)
-    server.daemon_threads = True
+    class Server(http.server.ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    server = Server((host, port), Handler)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

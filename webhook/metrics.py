@@ -34,6 +34,9 @@ POLICY_ERRORS: Final = Counter(
     "Policies that say what can't be, and failures to read any, by why: invalid, missing, forbidden, unavailable.",
     ("reason",),
 )
+POLICIES_INVALID: Final = Gauge(
+    "pullproof_policies_invalid", "Policies that say what can't be, and so are not in force as they are written."
+)
 CLIENTS: Final = Counter(
     "pullproof_client_events_total", "Clients cut off or refused before a review was read, by why.", ("event",)
 )
@@ -58,6 +61,15 @@ DUTIES: Final = Counter(
 NAMESPACES_SKIPPED: Final = Gauge(
     "pullproof_namespaces_skipped", "Namespaces whose objects the API server does not show to the webhook."
 )
+
+# A series that begins at one never rose: what an alert waits for is there from the start.
+for _metric, _values in (
+    (REFUSED, ("413", "500")),
+    (POLICY_ERRORS, ("invalid", "missing", "forbidden", "unavailable")),
+    (EVENTS, ("written", "failed", "dropped")),
+):
+    for _value in _values:
+        _metric.labels(_value)
 
 
 def watch_caches(caches: Callable[[], Iterable[tuple[str, float, int]]]) -> None:

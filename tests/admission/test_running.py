@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from webhook.admission.running import MOST_PODS, NEVER_ASKED, look
+from webhook.admission.running import MOST_PODS, NEVER_ASKED, look, runs_already
 from webhook.engine.impact import Change, Group, Impact
 from webhook.engine.wording import WARNING_LENGTH, impact, impact_annotation
 from webhook.model.facts import Facts, Known, PullSecretList, Unknown
@@ -245,3 +245,38 @@ def test_lines_are_few_and_short_whatever_the_names_are() -> None:
     assert len(lines) == 12
     assert all(len(line) <= WARNING_LENGTH and line.isprintable() for line in lines)
     assert len(impact_annotation(found)) <= 4096
+
+
+def ready(name: str, image: str, *, owner: str = "shop", status: str = "True") -> dict[str, Any]:
+    made = pod(name, image, owner=owner)
+    made["status"]["conditions"] = [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": status}]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ([ready("shop-0", TYPO)], True),
+        ([ready("shop-0", GOOD), ready("shop-1", TYPO)], True),
+        ([], False),
+        ([ready("shop-0", GOOD)], False),  # what is made is another image than what runs
+        ([ready("shop-0", TYPO, status="False")], False),
+        ([ready("shop-0", TYPO, owner="other")], False),
+        ([pod("alone", TYPO)], False),
+    ],
+)
+def test_a_pod_is_made_again_where_a_ready_one_of_its_controller_has_its_image(
+    there: list[dict[str, Any]], *, expected: bool
+) -> None:
+    made = pod("shop-1", TYPO, owner="shop")
+    assert runs_already(Listed([], there), made, "shop", {TYPO}, lambda: 1.0) is expected
+
+
+def test_a_pod_without_a_controller_is_never_made_again() -> None:
+    assert runs_already(Listed([ready("shop-0", TYPO)]), pod("alone", TYPO), "shop", {TYPO}, lambda: 1.0) is False
+
+
+@pytest.mark.parametrize("error", [TimedOutError("too late"), TooLargeError("too large"), ForbiddenError("no")])
+def test_what_could_not_be_looked_up_is_not_made_again(error: ApiError) -> None:
+    cut_off = Listed([ready("shop-0", GOOD)], error=error)
+    assert runs_already(cut_off, pod("shop-1", TYPO, owner="shop"), "shop", {TYPO}, lambda: 1.0) is False

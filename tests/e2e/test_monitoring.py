@@ -309,7 +309,9 @@ def test_all_is_well_with_a_webhook_that_answers(watched: Watched) -> None:
     }
 
 
-def test_the_component_adds_the_rules_and_the_dashboard(control_plane: ControlPlane, tmp_path: Path) -> None:
+def test_the_component_adds_what_is_scraped_the_rules_and_the_dashboard(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
     manifests = os.path.relpath(ROOT / "manifests", tmp_path)
     kustomization = {"resources": [f"{manifests}/base"], "components": [f"{manifests}/components/monitoring"]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
@@ -319,4 +321,15 @@ def test_the_component_adds_the_rules_and_the_dashboard(control_plane: ControlPl
     (dashboard,) = (one for one in documents if one["kind"] == "ConfigMap")
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(dashboard["data"]["pullproof.json"]) == DASHBOARD
-    assert {rule["metadata"]["namespace"], dashboard["metadata"]["namespace"]} == {"pullproof"}
+    (monitor,) = (one for one in documents if one["kind"] == "PodMonitor")
+    assert {one["metadata"]["namespace"] for one in (rule, dashboard, monitor)} == {"pullproof"}
+    # what it scrapes is what is there, over the certificate that is made
+    endpoints = {one["port"]: one for one in monitor["spec"]["podMetricsEndpoints"]}
+    pods = [one["spec"]["template"] for one in documents if one["kind"] == "Deployment"]
+    selected = monitor["spec"]["selector"]["matchLabels"].items()
+    assert all(selected <= pod["metadata"]["labels"].items() for pod in pods)
+    assert {pod["spec"]["containers"][0]["ports"][0]["name"] for pod in pods} == set(endpoints)
+    assert endpoints["https"]["scheme"] == "https"
+    assert endpoints["https"]["tlsConfig"] == {
+        "serverName": "pullproof.pullproof.svc", "ca": {"secret": {"name": "pullproof-tls", "key": "ca.crt"}},
+    }  # fmt: skip

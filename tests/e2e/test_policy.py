@@ -96,6 +96,26 @@ def test_registries_that_are_allowed(tenant: Tenant, policies: Policies) -> None
     assert made.returncode == 1
 
 
+def test_what_ran_before_it_was_forbidden_is_made_again(tenant: Tenant, policies: Policies) -> None:
+    image = "ghcr.io/org/app:1"
+    made = deployment("shop", image)
+    made["spec"]["replicas"] = 2
+    assert tenant("create", "-f", "-", manifest=made).returncode == 0
+
+    def pods() -> list[str]:
+        return tenant("get", "pods", "-o", "name").stdout.split()
+
+    eventually(lambda: len(pods()) == 2)
+    first, second = pods()
+    ready = json.dumps({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}})
+    tenant("patch", second, "--subresource=status", "--type=merge", "-p", ready)
+    eventually(lambda: tenant("get", "deployment/shop", "-o", "jsonpath={.status.readyReplicas}").stdout == "1")
+    policies.cluster(allowedRegistries=["*.azurecr.io"])
+    eventually(lambda: tenant.denied(image))
+    tenant("delete", first, "--grace-period=0", "--force")
+    eventually(lambda: len(pods()) == 2 and first not in pods())
+
+
 def test_templates_only_warned(tenant: Tenant, policies: Policies) -> None:
     policies.cluster(templates="warn")
 
@@ -206,6 +226,10 @@ def test_a_policy_that_no_schema_refuses_leaves_the_last_good_one_in_force(
         " force where it was seen",
     )
     assert f"ClusterPullPolicy/{name}: spec.namespaceSelector" in webhook.log
+    assert "\npullproof_policies_invalid 1.0\n" in webhook.get("/metrics")[1]
+    policies.cluster(defaults={"enforce": "certain"})
+    eventually(lambda: "\npullproof_policies_invalid 0.0\n" in webhook.get("/metrics")[1])
+    assert tenant.denied(BAD)
 
 
 def invalid(webhook: ServedWebhook, reason: str = "invalid") -> float:

@@ -199,6 +199,33 @@ def test_an_update_in_two_steps(control_plane: ControlPlane, policies: Policies)
     assert tenant.denied(BAD, spec={"schedulingGates": [{"name": "example.com/wait"}]})
 
 
+def test_a_stateful_set_that_runs_and_is_given_another_image(tenant: Tenant, policies: Policies) -> None:
+    """Where templates are only warned about, its pods are what is judged, although its others are ready."""
+    fixed(tenant, policies, templates="warn", allowedRegistries=["*.azurecr.io"])
+    made = deployment("shop", GOOD)
+    made["kind"] = "StatefulSet"
+    made["spec"] |= {"serviceName": "shop", "replicas": 2, "podManagementPolicy": "Parallel"}
+    assert tenant("create", "-f", "-", manifest=made).returncode == 0
+    ready = json.dumps({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}})
+
+    def both_are_ready() -> bool:
+        for name in ("shop-0", "shop-1"):
+            tenant("patch", "pod", name, "--subresource=status", "--type=merge", "-p", ready)
+        return tenant("get", "sts/shop", "-o", "jsonpath={.status.readyReplicas}").stdout == "2"
+
+    eventually(both_are_ready)
+    # made again as it was, it is as it was
+    tenant("delete", "pod", "shop-0", "--grace-period=0", "--force")
+    eventually(both_are_ready)
+    changed = tenant("set", "image", "statefulset/shop", "app=ghcr.io/evil/shop:1")
+    assert (changed.returncode, "PULL802" in changed.stderr) == (0, True)
+    eventually(
+        lambda: "PULL802" in tenant("get", "events", "--field-selector=reason=FailedCreate", "-o", "json").stdout
+    )
+    images = tenant("get", "pods", "-o", "jsonpath={.items[*].spec.containers[*].image}").stdout
+    assert set(images.split()) == {GOOD}
+
+
 def test_a_namespace_too_new_for_the_cache(control_plane: ControlPlane, tenant: Tenant, policies: Policies) -> None:
     """Many, each with its pod in the same call, and with a level of its own that is under the floor.
 

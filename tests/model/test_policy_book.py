@@ -212,6 +212,42 @@ class TestDelegation:
         )
         assert found.overrides["PULL802"].of(Confidence.CERTAIN) is Confidence.CERTAIN
 
+    def test_an_exemption_from_the_allow_list_does_not_hold_and_is_told(self) -> None:
+        policies = (
+            clusterwide("a", delegate=["exemptions"]),
+            owners(exemptions=[{"name": "x", "checks": ["PULL304", "PULL802"], **UNTIL}]),
+        )
+        assert conflicts(*policies) == [
+            ("PullPolicy/shop/own", "exemptions[x].checks[PULL802]", "no ClusterPullPolicy delegates it")
+        ]
+
+    @pytest.mark.parametrize(
+        ("cluster", "own", "delegated", "source"),
+        [
+            (None, "likely", (), "PullPolicy/shop/own"),
+            ("likely", "certain", (), "PullPolicy/shop/own"),
+            ("certain", "likely", (), "ClusterPullPolicy/a"),
+            ("certain", "likely", ("confidence",), "PullPolicy/shop/own"),
+        ],
+    )
+    def test_how_sure_a_check_is_has_the_source_whose_word_holds(
+        self, cluster: str | None, own: str, delegated: tuple[str, ...], source: str
+    ) -> None:
+        said = [{"check": "PULL304", "confidence": cluster}] if cluster else []
+        found = of(
+            clusterwide("a", confidence=said, delegate=list(delegated)),
+            owners(confidence=[{"check": "PULL304", "confidence": own}]),
+        )
+        assert found.sources["confidence.PULL304"] == source
+
+    def test_templates_that_the_owners_deny_are_their_word(self) -> None:
+        assert of(clusterwide("a", templates="warn"), owners(templates="deny")).sources["templates"] == (
+            "PullPolicy/shop/own"
+        )
+        assert of(clusterwide("a", templates="deny"), owners(templates="deny")).sources["templates"] == (
+            "ClusterPullPolicy/a"
+        )
+
     def test_another_namespace_is_not_meant(self) -> None:
         assert of(owners(namespace="other", levels={"enforce": "advisory"})) == BASE
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from webhook.model.finding import Confidence, Finding, Heals
-from webhook.model.policy_exemption import CONTROLLERS, Exemptions, Requester, asked
+from webhook.model.policy_exemption import CONTROLLERS, Exemptions, Requester, WorkloadRule, asked
 from webhook.model.policy_spec import ClusterPullPolicySpec, read_policy
 from webhook.model.workload import extract
 
@@ -102,6 +102,30 @@ def test_a_runtime_class() -> None:
 )
 def test_a_workload(request_: dict[str, Any], expected: bool) -> None:
     assert exempts({"workloads": [LEGACY]}, **request_) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "expected"),
+    [
+        ("legacy-*", "legacy-a", True),
+        ("legacy-*", "legacy-", True),
+        ("legacy-*", "new-legacy-a", False),
+        ("*", "any", True),
+        ("*-db", "shop-db", True),
+        ("*-db", "shop-dbs", False),
+        ("a*a", "a", False),
+        ("a*a", "aa", True),
+        ("a*b*b", "a-b", False),
+        ("a*b*b", "a-b-b", True),
+        ("a*b*c", "abbc", True),
+        ("a.c", "abc", False),
+        ("a**c", "ac", True),
+        # as many ways to fit as would outlast the cluster, if each were tried
+        ("*a" * 100 + "*b", "a" * 253, False),
+    ],
+)
+def test_a_star_in_a_name(pattern: str, name: str, *, expected: bool) -> None:
+    assert WorkloadRule("shop", "Pod", pattern).covers("shop", "Pod", name) is expected
 
 
 def test_a_cron_job_by_the_pods_of_its_jobs() -> None:

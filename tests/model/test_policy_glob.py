@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from webhook.model.policy_glob import MEANING, BadGlob, GlobTable, read_glob
@@ -27,6 +29,14 @@ from webhook.model.policy_glob import MEANING, BadGlob, GlobTable, read_glob
         ("docker.io/contoso/*", "docker.io/contoso-evil/app", False),
         ("docker.io/contoso", "docker.io/contoso/app", False),
         ("docker.io/*/app", "docker.io/a/b/app", True),
+        ("docker.io/*/app", "docker.io/app/app/app", True),
+        ("docker.io/*/app", "docker.io/app", False),
+        ("docker.io/*/app", "docker.io/a/app/b", False),
+        ("docker.io/*/*", "docker.io/a", False),
+        ("docker.io/*/*", "docker.io/a/b/c", True),
+        ("docker.io/a/*/b/*/c", "docker.io/a/b/b/b/c/c", True),
+        ("docker.io/a/*/b/*/c", "docker.io/a/x/b/c", False),
+        ("docker.io/a/*/b/*/c", "docker.io/a/x/bb/x/c", False),
         ("docker.io/library/nginx", "docker.io/library/nginx", True),
         ("localhost:5000", "localhost:5000/a", True),
         ("registry.example:5000/a", "registry.example:5000/a", True),
@@ -36,6 +46,32 @@ from webhook.model.policy_glob import MEANING, BadGlob, GlobTable, read_glob
 def test_covers(glob: str, repository: str, covered: bool) -> None:
     assert read_glob(glob).covers(repository) is covered
     assert bool(GlobTable([(read_glob(glob), 1)]).find(repository)) is covered
+
+
+def test_stars_mean_what_they_say_one_by_one() -> None:
+    """Held against the plain meaning: a star takes one part and, where it likes, what is left once more."""
+
+    def meant(glob: tuple[str, ...], path: tuple[str, ...]) -> bool:
+        if not glob or not path:
+            return not glob and not path
+        if glob[0] != "*":
+            return glob[0] == path[0] and meant(glob[1:], path[1:])
+        return meant(glob[1:], path[1:]) or meant(glob, path[1:])
+
+    globs = [one for length in range(1, 5) for one in product("*ab", repeat=length)]
+    paths = [one for length in range(1, 6) for one in product("ab", repeat=length)]
+    for glob in globs:
+        covers = read_glob("/".join(("docker.io", *glob))).covers
+        assert [path for path in paths if covers("/".join(("docker.io", *path)))] == [
+            path for path in paths if meant(glob, path)
+        ]
+
+
+def test_a_tenants_glob_and_image_never_keep_everybody_waiting() -> None:
+    """Any namespace's owner may write both; tried one after another, the ways to fit them would outlast the cluster."""
+    longest = "docker.io/" + "/".join("a" * 120)
+    assert not read_glob("docker.io/" + "*/" * 60 + "z").covers(longest)
+    assert not read_glob("docker.io/" + "*/a/" * 40 + "z").covers(longest)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,10 @@ def exempt(**more: Any) -> dict[str, Any]:
             exempt(images=["ghcr.io"], expires="May"),
             "spec.exemptions[0].expires: `May` is no time: write 2027-01-31T00:00:00Z",
         ),
+        (
+            exempt(images=["ghcr.io"], expires="9999-12-31T23:59:59-05:00"),
+            "spec.exemptions[0].expires: `9999-12-31T23:59:59-05:00` is no time: write 2027-01-31T00:00:00Z",
+        ),
         (exempt(images=["ghcr.io"], reason=""), "spec.exemptions[0].reason: missing"),
         (
             exempt(workloads=[{"kind": "Deployment", "name": "a"}]),

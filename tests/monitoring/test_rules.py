@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,8 @@ CASES: dict[str, tuple[Mapping[str, str], int, int]] = {
     "PullproofPolicyErrors": (
         {
             'pullproof_policy_errors_total{reason="missing"}': "0+5x30",
-            'pullproof_policy_errors_total{reason="invalid"}': "0x10 1x20",
+            'pullproof_policy_errors_total{reason="unavailable"}': "0+5x30",
+            "pullproof_policies_invalid": "0x10 1x20",
         }, 10, 12,
     ),
     "PullproofNamespacesSkipped": ({"pullproof_namespaces_skipped": f"3x{DAY + 10} 5x120"}, DAY + 10, DAY + 90),
@@ -123,6 +125,20 @@ def test_every_alert_has_a_case_and_a_severity_and_says_what_is_wrong() -> None:
 def test_the_page_says_of_each_what_to_do() -> None:
     text = (ROOT / "docs" / "operations.md").read_text().partition("\n### Alerts\n")[2].partition("\n#")[0]
     assert re.findall(r"^\| `(Pullproof\w+)` \| \S.*\|$", text, re.MULTILINE) == list(ALERTS)
+
+
+def test_what_an_alert_waits_for_is_served_from_the_start() -> None:
+    """A counter whose first value is one never rose: of a single one of these nobody would be told."""
+    program = "import prometheus_client, webhook.metrics as _; print(prometheus_client.generate_latest().decode())"
+    served = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    for series in (
+        'pullproof_refused_requests_total{status="413"} 0.0',
+        'pullproof_refused_requests_total{status="500"} 0.0',
+        'pullproof_policy_errors_total{reason="forbidden"} 0.0',
+        'pullproof_events_total{outcome="dropped"} 0.0',
+        "pullproof_policies_invalid 0.0",
+    ):
+        assert series in served.splitlines()
 
 
 def case(alert: str, *, break_it: bool = False) -> dict[str, Any]:

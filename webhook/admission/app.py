@@ -23,7 +23,7 @@ from webhook import metrics
 from webhook.admission.body import BODY_LIMIT, BodyTooLarge, read_body
 from webhook.admission.patch import AUDIT_KEY, LeftAlone, Told, agreed_os, inject_os
 from webhook.admission.review import BadReview, decode, encode, encode_patch
-from webhook.admission.running import look
+from webhook.admission.running import look, runs_already
 from webhook.catalogue.image_systems import image_systems
 from webhook.checks.index import all_checks
 from webhook.checks.lookup import not_judged
@@ -39,6 +39,7 @@ from webhook.errors import Malformed
 from webhook.model.landing import declared, land
 from webhook.model.node import OS_LABEL
 from webhook.model.policy import ClusterPolicy
+from webhook.model.policy_book import CLUSTERS_OWN
 from webhook.model.policy_exemption import CONTROLLERS, Requester
 from webhook.model.policy_spec import CLUSTER_KIND, GROUP, NAMESPACED_KIND, read_policy
 from webhook.model.reference import Reference
@@ -267,8 +268,7 @@ def _validate(review: Review, cluster: Cluster, options: Options, clock: Callabl
     if not decision.denied:
         return _with_excused(decision, verdict)
     # Denials are rare: only now is it worth a live look at what would make this one an outage.
-    seconds = max(deadline - clock(), 0.05)
-    mercy = _looked_up_mercy(review, review.obj, workload, facts, decision, cluster, seconds)
+    mercy = _looked_up_mercy(review, review.obj, workload, facts, decision, cluster, lambda: deadline - clock())
     return _with_excused(decide(findings, workload, modes, replace(at, mercy=mercy)), verdict)
 
 
@@ -365,16 +365,21 @@ def _looked_up_mercy(
     facts: Facts,
     decision: Decision,
     cluster: Cluster,
-    seconds: float,
+    left: Callable[[], float],
 ) -> Mercy:
+    seconds = max(left(), 0.05)
     if workload.is_template:
         earlier = review.operation == "UPDATE" and cluster.is_earlier_revision(obj, workload, seconds=seconds)
         return Mercy.EARLIER_REVISION if earlier else Mercy.NONE
     if review.user.name not in CONTROLLERS:
         return Mercy.NONE
-    if all(_is_present(finding.image, facts) for finding in decision.denied):
+    forbidden = {finding.image for finding in decision.denied if finding.code in CLUSTERS_OWN}
+    if not forbidden and all(_is_present(finding.image, facts) for finding in decision.denied):
         return Mercy.IMAGE_PRESENT
     ready = cluster.owner_is_ready(obj, review.namespace, seconds=seconds)
+    if forbidden:
+        # who may change a StatefulSet would otherwise exchange, pod by pod, the image that is allowed for any other
+        ready = bool(ready) and runs_already(cluster, obj, review.namespace, forbidden, left)
     if ready is None:
         return Mercy.OWNER_UNKNOWN
     return Mercy.OWNER_READY if ready else Mercy.NONE

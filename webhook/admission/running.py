@@ -20,10 +20,10 @@ from webhook.errors import Malformed, PullproofError
 from webhook.model.finding import Confidence
 from webhook.model.policy_exemption import Requester
 from webhook.model.workload import extract
-from webhook.sources.errors import ForbiddenError, TimedOutError, TooLargeError
+from webhook.sources.errors import ApiError, ForbiddenError, TimedOutError, TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from webhook.engine.impact import Change
     from webhook.model.facts import Facts
@@ -48,11 +48,13 @@ _Verdict: TypeAlias = tuple[tuple[tuple[str, str], ...], bool]
 _NOTHING: Final[_Verdict] = ((), False)
 
 
-class Pods(Protocol):
-    """What a look needs of the cluster."""
-
+class Listed(Protocol):
     def pods(self, namespace: str, *, seconds: Callable[[], float]) -> Iterable[Page]:
         """The namespace's pods, read live, page by page; each page within `seconds()`. Raises ApiError."""
+
+
+class Pods(Listed, Protocol):
+    """What a look needs of the cluster."""
 
     def facts(self, workload: Workload, policy: ClusterPolicy, *, seconds: float) -> Facts:
         """What is known around a workload."""
@@ -103,6 +105,52 @@ def look(
     return impact
 
 
+def runs_already(
+    cluster: Listed,
+    pod: Mapping[str, Any],
+    namespace: str,
+    images: Collection[str | None],
+    seconds: Callable[[], float],
+) -> bool:
+    """Whether a ready pod of the same controller has all of these images: only then is a pod made again.
+
+    That its controller has ready pods says nothing of a template that was changed. Where it can't be looked up the
+    answer is no: the controller asks again, and who makes a namespace's pods too large to be listed gains nothing.
+    """
+    controller = _controller(pod)
+    if controller is None or not _LOOKS.acquire(timeout=max(seconds(), 0.0)):
+        return False
+    try:
+        return any(
+            _controller(one) == controller and _is_ready(one) and _has(one, images)
+            for page in cluster.pods(namespace, seconds=seconds)
+            for one in page.items
+        )
+    except ApiError:
+        return False
+    finally:
+        _LOOKS.release()
+
+
+def _controller(pod: Mapping[str, Any]) -> object:
+    """The uid of the controller that a pod is of, or None."""
+    owners = (pod.get("metadata") or {}).get("ownerReferences") or ()
+    return next((owner.get("uid") for owner in owners if owner.get("controller")), None)
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any((one.get("type"), one.get("status")) == ("Ready", "True") for one in conditions)
+
+
+def _has(pod: Mapping[str, Any], images: Collection[str | None]) -> bool:
+    try:
+        workload = extract(pod, group_kind=("", "Pod"))
+    except Malformed:
+        return False
+    return workload is not None and {container.image for container in workload.containers}.issuperset(images)
+
+
 def _look_at(
     cluster: Pods, change: Change, impact: Impact, left: Callable[[], float], base: ClusterPolicy, over: str
 ) -> None:
@@ -143,7 +191,7 @@ def _verdict(
     if workload is None:
         return _NOTHING
     owners = metadata.get("ownerReferences") or ()
-    maker = next((owner.get("uid") for owner in owners if owner.get("controller")), None) or metadata.get("uid")
+    maker = _controller(pod) or metadata.get("uid")
     key = (maker, workload.containers, workload.service_account, workload.pull_secret_names)
     known = verdicts.get(key)
     if known is None:

@@ -206,9 +206,9 @@ def merge(base: ClusterPolicy, clusterwide: Sequence[_Clusterwide], owners: Sequ
         return Merged(base)
     desk = _Desk()
     exemptions: list[Exemption] = []
-    for one in clusterwide:
-        _say(desk, one)
-        exemptions += one.spec.exemptions
+    for policy in clusterwide:
+        _say(desk, policy)
+        exemptions += policy.spec.exemptions
     values, sources = desk.values, desk.sources
     delegated = frozenset(values.get("delegate", ()))
     overrides = {
@@ -224,14 +224,18 @@ def merge(base: ClusterPolicy, clusterwide: Sequence[_Clusterwide], owners: Sequ
     default = replace(default, deny_templates=values.get("templates", "deny") == "deny")
     for owner in owners:
         spec = owner.spec
-        if spec.templates == "deny":
+        if spec.templates == "deny" and not default.deny_templates:
             default = replace(default, deny_templates=True)
-        _add_overrides(overrides, owner, weaker="confidence" in delegated)
+            sources["templates"] = owner.source
+        _add_overrides(overrides, sources, owner, weaker="confidence" in delegated)
         owner_rules += _owner_registries(desk, owner, weaker="registries" in delegated)
         if spec.allowed_registries:
             allowed.append(_allow_list(owner.source, spec.allowed_registries))
         if spec.exemptions and "exemptions" in delegated:
             exemptions += spec.exemptions
+            for exemption in spec.exemptions:
+                for code in sorted(CLUSTERS_OWN.intersection(exemption.checks)):
+                    desk.refuse(owner.source, f"exemptions[{exemption.name}].checks[{code}]", NOT_DELEGATED)
         elif spec.exemptions:
             desk.refuse(owner.source, "exemptions", NOT_DELEGATED)
         if "levels" not in delegated:
@@ -297,14 +301,16 @@ def _registry_rules(clusterwide: Sequence[_Clusterwide]) -> Iterator[Sourced]:
     return (Sourced(one.source, rule) for one in clusterwide for rule in one.spec.registries)
 
 
-def _add_overrides(overrides: dict[str, Override], owner: _Owners, *, weaker: bool) -> None:
+def _add_overrides(overrides: dict[str, Override], sources: dict[str, str], owner: _Owners, *, weaker: bool) -> None:
     for rule in owner.spec.confidence:
         known = overrides.get(rule.check, Override())
-        overrides[rule.check] = (
-            Override(exactly=rule.confidence)
-            if weaker and rule.check not in CLUSTERS_OWN
-            else replace(known, at_least=max(known.at_least, rule.confidence))
-        )
+        if weaker and rule.check not in CLUSTERS_OWN:
+            found = Override(exactly=rule.confidence)
+        else:
+            found = replace(known, at_least=max(known.at_least, rule.confidence))
+        if found.exactly is not known.exactly or found.at_least > max(known.exactly or 0, known.at_least):
+            sources[f"confidence.{rule.check}"] = owner.source
+        overrides[rule.check] = found
 
 
 CLUSTERS_OWN: Final = frozenset({"PULL802"})

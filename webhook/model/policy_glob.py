@@ -35,6 +35,7 @@ MEANING: Final = (
 LONGEST: Final = 253
 _SHOWN: Final = 60
 _REMEMBERED: Final = 8192
+_RUNS: Final = re.compile(r"(?:/[*])+|(?:/[^/*]+)+")
 _well_formed = re.compile(PATTERN).match
 
 
@@ -73,12 +74,30 @@ def read_glob(text: str) -> ImageGlob:
 def _compiled(text: str) -> Callable[[str], object]:
     """Not when it is read: of a thousand policies' globs few are ever near an image."""
     host, slash, path = text.partition("/")
-    tail = "/" + "/".join(".+" if part == "*" else re.escape(part) for part in path.split("/")) if slash else "(?:/.*)?"
+    tail = _path_regex(path) if slash else "(?:/.*)?"
     return re.compile(_host_regex(host) + tail, re.DOTALL).fullmatch
 
 
 def _host_regex(host: str) -> str:
     return r"\.".join("[^./:]+" if label == "*" else re.escape(label) for label in host.split("."))
+
+
+def _path_regex(path: str) -> str:
+    """In time that grows with the length alone, for a tenant writes both the glob and the image.
+
+    What stands between two stars is looked for once, from the left, and never again: that is what `(?>` says. With
+    `.+` for a star a few dozen of them would take hours, in which no other thread runs.
+    """
+    runs = _RUNS.findall(f"/{path}")
+    regex = stars = ""
+    for index, run in enumerate(runs, start=1):
+        if run.startswith("/*"):
+            stars = f"(?:/[^/]+){{{run.count('*')},}}"
+        elif stars and index < len(runs):
+            regex, stars = f"{regex}(?>{stars}?{re.escape(run)}(?=/))", ""
+        else:
+            regex, stars = f"{regex}{stars}{re.escape(run)}", ""
+    return regex + stars
 
 
 def _lower_host(repository: str) -> str:

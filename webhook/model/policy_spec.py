@@ -375,6 +375,7 @@ def _exemption(item: Json, at: str, home: str, source: str) -> Exemption:
         checks=tuple(_code(code, join(at, "checks")) for code in _texts(item, "checks", at)),
         source=source,
     )
+    _unique((f"{one.namespace}/{one.kind}/{one.name}" for one in found.workloads), join(at, "workloads"))
     if home and found.asks_who:
         raise Malformed(at, "who asks is for the platform team to say: only a ClusterPullPolicy may exempt users")
     if not (found.images or found.workloads or found.asks_who or found.runtime_classes or found.checks):
@@ -401,7 +402,10 @@ def _time(text: str, at: str) -> int:
         raise Malformed(at, f"{_shown(text)} is no time: write 2027-01-31T00:00:00Z") from None
     if when.tzinfo is None:
         raise Malformed(at, f"{_shown(text)} says no time zone: write 2027-01-31T00:00:00Z")
-    return int(when.timestamp())
+    try:
+        return int(when.astimezone(dt.UTC).timestamp())
+    except OverflowError:
+        raise Malformed(at, f"{_shown(text)} is no time: write 2027-01-31T00:00:00Z") from None
 
 
 def _required(item: Json, key: str, at: str) -> str:

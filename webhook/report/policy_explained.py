@@ -70,9 +70,11 @@ def explained(
 
 def _override(cluster: ClusterPolicy, code: str) -> dict[str, str]:
     override = cluster.overrides[code]
-    exact = "" if override.exactly is None else override.exactly.word
-    because = cluster.sources.get(f"confidence.{code}", "a PullPolicy")
-    return {"confidence": exact or f"at least {override.at_least.word}", "because": because}
+    if override.exactly is None:
+        word = f"at least {override.at_least.word}"
+    else:
+        word = max(override.exactly, override.at_least).word
+    return {"confidence": word, "because": cluster.sources[f"confidence.{code}"]}
 
 
 def _exemption(one: Exemption, now: int) -> dict[str, Any]:

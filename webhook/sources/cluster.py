@@ -195,6 +195,8 @@ class LiveCluster:
         others = [one for one in self._policies.policies() if one.source != written.source]
         after = PolicyBook(policy, others if gone else [*others, written])
         for key, labels in self._namespaces.cache.all():
+            if written.namespace not in {"", key.name}:
+                continue  # a PullPolicy is its own namespace's matter
             if any(written.source in book.selecting(key.name, labels) for book in (before, after)):
                 yield Change(key.name, before.policy(key.name, labels), after.policy(key.name, labels))
 

@@ -48,6 +48,7 @@ class PolicyWatch:
 
     def __init__(self, connection: Connection) -> None:
         self._good: dict[tuple[str, Key], PolicyObject] = {}
+        self._bad: set[tuple[str, Key]] = set()
         self._state = object()  # another one after each change
         self._book: tuple[object, PolicyBook] | None = None
         self._lock = threading.Lock()
@@ -83,14 +84,17 @@ class PolicyWatch:
 
     def _change(self, kind: str) -> Callable[[Key, PolicyObject | None, PolicyObject | None], None]:
         def changed(key: Key, _old: PolicyObject | None, new: PolicyObject | None) -> None:
+            self._bad.discard((kind, key))
             if new is None:
                 self._good.pop((kind, key), None)
             elif new.spec is not None:
                 self._good[kind, key] = new
             else:
+                self._bad.add((kind, key))
                 metrics.POLICY_ERRORS.labels("invalid").inc()
                 before = "what it said before holds" if (kind, key) in self._good else "it is not in force"
                 _log.error("%s: %s; %s", new.source, new.problem, before)
+            metrics.POLICIES_INVALID.set(len(self._bad))
             self._state = object()
 
         return changed
