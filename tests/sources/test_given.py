@@ -74,6 +74,13 @@ def test_the_service_account_lists_secrets():
     assert facts.pull_secrets.value.account_exists == Known(True)
 
 
+@pytest.mark.parametrize("listed", [{}, {"imagePullSecrets": None}, {"imagePullSecrets": []}])
+def test_a_service_account_need_not_list_secrets(listed):
+    facts = given(named("ServiceAccount", "default", **listed)).facts(pod())
+    assert facts.pull_secrets.value.is_empty
+    assert facts.pull_secrets.value.account_exists == Known(True)
+
+
 def test_evidence_comes_from_nodes_everywhere_and_from_secrets_in_their_namespace():
     node = named("Node", "n1", status={"images": [{"names": ["ghcr.io/a/b:1"]}]})
     found = given(node, secret("mine", "my.example.com"), secret("theirs", "their.example.com", namespace="team-b"))

@@ -194,7 +194,9 @@ def _absent(kind: str, name: str) -> Unknown:
 
 
 def _secret_names(account: Mapping[str, Any]) -> Iterator[str]:
-    listed = account.get("imagePullSecrets") or ()
+    listed = account.get("imagePullSecrets")
+    if listed is None:
+        return
     if not isinstance(listed, list):
         raise Malformed("imagePullSecrets", "no list where one belongs")
     for index, one in enumerate(listed):
