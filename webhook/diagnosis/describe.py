@@ -77,6 +77,7 @@ class _Pod:
     node: str | None = None
     reason: str = ""
     message: str = ""
+    service_account: str = ""
     controller: str = ""
     generated: str = ""
     containers: list[_Container] = field(default_factory=list)
@@ -146,6 +147,8 @@ def _read_top(pod: _Pod, name: str, value: str) -> None:
         pod.reason = value
     elif name == "Message":
         pod.message = value
+    elif name == "Service Account":
+        pod.service_account = _name(value)
     elif name == "Controlled By":
         pod.controller = value
     elif name == "Labels":
@@ -276,6 +279,9 @@ def _placed(found: Diagnosis, pod: _Pod, container: _Container | None) -> Diagno
         node=pod.node,
         container=None if container is None else container.name,
         workload=_workload(pod),
+        service_account=pod.service_account or None,
+        # kubectl that prints the one has printed the other since long before, where there is one
+        lone=bool(pod.service_account and pod.containers) and not pod.controller,
     )
 
 

@@ -112,7 +112,8 @@ class Diagnosed:
 def diagnosed(read: Diagnosis) -> Diagnosed:
     """What is to be said of a text alone: the reading, and what the image's name shows."""
     findings = _of_name(read.image) if read.image else ()
-    return _explain(read, findings, Place(workload=read.workload))
+    place = Place(workload=read.workload, service_account=read.service_account, lone=read.lone)
+    return _explain(read, findings, place)
 
 
 def owner_of(pod: Json) -> Owner:
@@ -410,7 +411,8 @@ def _explain(
     if explained is not None:
         if explained.code.startswith(_TEXT_AREAS) and explained.confidence is Confidence.CERTAIN:
             todo = ()  # a credential for a host that is none, or a look at its DNS, would only distract
-        todo = (_of_finding(explained, read, place, has_owner=owner is None or owner.kind != "Pod"), *todo)
+        lone = read.lone if owner is None else owner.kind == "Pod"
+        todo = (_of_finding(explained, read, place, has_owner=not lone), *todo)
     return Diagnosed(
         diagnosis=read,
         code=code.code,
