@@ -186,6 +186,8 @@ def test_the_image_of_a_pod_that_nothing_makes_again_is_set_in_place():
     waiting = WAITING.format(name="web", image=image, reason="ErrImagePull")
     (found,) = read_describe(describe(waiting, events=FAILED.format(image=image, why="no such host")))
     assert commands_of(found) == ["kubectl set image pod/web-1 web=contoso.azurecr.io/shop:1 -n shop"]
+    (found,) = read_describe(describe(WEB, events=FAILED.format(image=IMAGE, why=f"{IMAGE}: not found")))
+    assert "kubectl set image pod/web-1 web=<image> -n shop" in commands_of(found)
 
 
 def test_several_pods():
