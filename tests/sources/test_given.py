@@ -100,6 +100,12 @@ def test_the_service_account_lists_secrets():
     assert facts.pull_secrets.value.account_exists == Known(True)
 
 
+def test_an_object_whose_name_is_still_to_be_made_is_passed_over():
+    made = {"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "regcred-"}, "stringData": {"a": "b"}}
+    facts = given(made).facts(pod(imagePullSecrets=[{"name": "regcred-"}]))
+    assert facts.pull_secrets.value.refs[0].secret == Unknown("the input has no Secret team-a/regcred-")
+
+
 @pytest.mark.parametrize("listed", [{}, {"imagePullSecrets": None}, {"imagePullSecrets": []}])
 def test_a_service_account_need_not_list_secrets(listed):
     facts = given(named("ServiceAccount", "default", **listed)).facts(pod())

@@ -76,6 +76,8 @@ class Given:
         if not isinstance(metadata, dict):
             raise Malformed("metadata", "no map where one belongs")
         name, namespace = metadata.get("name"), metadata.get("namespace") or self._namespace
+        if not name and metadata.get("generateName"):
+            return True  # nothing can speak of it: its name is made when it is
         if not isinstance(name, str) or not isinstance(namespace, str):
             raise Malformed("metadata.name", "no string where one belongs")
         if kind == "Namespace":
