@@ -161,6 +161,16 @@ def test_the_workload_gets_into_the_commands():
     assert commands == ["kubectl set image deployment/web app=contoso.azurecr.io/shop:1 -n shop"]
 
 
+@pytest.mark.parametrize("width", [80, 100, 132])
+@pytest.mark.parametrize("copied", [str, str.rstrip])
+def test_lines_that_a_terminal_broke_are_put_together(width, copied):
+    text = describe(
+        WEB, events=SECRET + FAILED.format(image=IMAGE, why=REFUSED) + BACK_OFF.format(image=IMAGE) + "$ \n"
+    )
+    broken = [line[at : at + width] for line in text.splitlines() for at in range(0, max(len(line), 1), width)]
+    assert read_describe("\n".join(map(copied, broken))) == read_describe(text)
+
+
 def commands_of(found):
     return [command for remedy in diagnosed(found).remedies for command in remedy.commands]
 
