@@ -153,6 +153,7 @@ spec: {containers: [{name: app, image: registry.example.com/App:1}]}
     ("kind", "document", "said"),
     [
         pytest.param("Secret", "data: [1]", None, id="a-secret-of-odd-shape"),
+        pytest.param("ServiceAccount", "automountServiceAccountToken: false", None, id="no-pull-secrets"),
         pytest.param("ServiceAccount", "imagePullSecrets: {a: b}", "imagePullSecrets: ", id="no-list"),
         pytest.param("ServiceAccount", "imagePullSecrets: [a]", "imagePullSecrets[0]: ", id="no-map"),
         pytest.param("Namespace", "x: y", None, id="no-labels"),

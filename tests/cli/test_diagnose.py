@@ -60,6 +60,23 @@ def jsonl(done: subprocess.CompletedProcess) -> list[dict]:
 # --- text -----------------------------------------------------------------------------------------------------------
 
 
+def test_a_description_may_be_indented_as_a_whole():
+    described = DESCRIBED.format(why=REFUSED)
+    indented = "".join(f"    {line}\n" for line in described.splitlines())
+    assert run("-", given=indented).stdout == run("-", given=described).stdout != b""
+
+
+def test_pods_of_one_workload_are_told_of_together():
+    head, _, rest = DESCRIBED.format(why=REFUSED).partition("Containers:")
+    pods = [
+        head.replace("web-1", name) + "Controlled By:  StatefulSet/web\nContainers:" + rest
+        for name in ("web-1", "web-2")
+    ]
+    told = run("-", given="\n".join(pods)).stdout.decode()
+    assert told.splitlines()[0] == "shop/web-1, web-2, container web: unauthorized PULL501 registry-unauthorized"
+    assert told.count("PULL501") == 1
+
+
 def test_each_line_of_messages_gives_one_result_in_order():
     lines = [
         NO_HOST,

@@ -62,6 +62,9 @@ def test_cases_as_json(pullproof):
     assert found["cases"][0]["findings"] == ["PULL802"]
 
 
+CASE = "cases: [{{name: a, image: b, {}, expect: {{findings: []}}}}]"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -75,6 +78,17 @@ def test_cases_as_json(pullproof):
         ("cases: [{name: a, image: b, expect: {findngs: []}}]", " cases[0].expect: findngs: no such field"),
         ("cases: [{name: a, expect: {findings: []}}]", " cases[0]: either an image or an object belongs here"),
         ("policies: [none.yaml]\ncases: []", "none.yaml does not exist"),
+        ("policy: [none.yaml]\ncases: []", "cases.yaml: policy: no such field"),
+        (CASE.format("user: {group: [a]}"), " cases[0].user: group: no such field"),
+        (CASE.format("user: {groups: a}"), " cases[0].user.groups: a list of groups belongs here"),
+        (
+            CASE.format("labels: {pullproof.dev/enforce: off}"),
+            " cases[0].labels: pullproof.dev/enforce: no string; write it in quotes",
+        ),
+        (
+            "cases: [{name: a, object: {apiVersion: v1, kind: Pod, spec: {containers: 5}}, expect: {findings: []}}]",
+            "pullproof: a: spec.containers: a number where a list belongs",
+        ),
         ("now: soon\ncases: []", " now: write a time such as 2027-01-01T00:00:00Z"),
     ],
 )

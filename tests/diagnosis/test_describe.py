@@ -161,6 +161,45 @@ def test_the_workload_gets_into_the_commands():
     assert commands == ["kubectl set image deployment/web app=contoso.azurecr.io/shop:1 -n shop"]
 
 
+@pytest.mark.parametrize("width", [80, 100, 132])
+@pytest.mark.parametrize("copied", [str, str.rstrip])
+def test_lines_that_a_terminal_broke_are_put_together(width, copied):
+    text = describe(
+        WEB, events=SECRET + FAILED.format(image=IMAGE, why=REFUSED) + BACK_OFF.format(image=IMAGE) + "$ \n"
+    )
+    broken = [line[at : at + width] for line in text.splitlines() for at in range(0, max(len(line), 1), width)]
+    assert read_describe("\n".join(map(copied, broken))) == read_describe(text)
+
+
+def commands_of(found):
+    return [command for remedy in diagnosed(found).remedies for command in remedy.commands]
+
+
+def test_the_service_account_gets_into_the_commands():
+    head = HEAD.replace("Account:  default", "Account:  builder").replace(
+        "Containers:", "Controlled By:  Job/a\nContainers:"
+    )
+    (found,) = read_describe(head.format(name="web-1") + WEB + TAIL + FAILED.format(image=IMAGE, why=REFUSED))
+    assert any(one.startswith("kubectl patch serviceaccount builder -n shop ") for one in commands_of(found))
+    assert "kubectl delete pod web-1 -n shop" in commands_of(found)
+
+
+def test_a_pod_that_nothing_makes_again_is_not_told_to_be_deleted():
+    (found,) = read_describe(describe(WEB, events=FAILED.format(image=IMAGE, why=REFUSED)))
+    commands = commands_of(found)
+    assert "kubectl get pod web-1 -n shop -o yaml | kubectl replace --force -n shop -f -" in commands
+    assert not any("kubectl delete pod" in one for one in commands)
+
+
+def test_the_image_of_a_pod_that_nothing_makes_again_is_set_in_place():
+    image = "contoso.azureacr.io/shop:1"
+    waiting = WAITING.format(name="web", image=image, reason="ErrImagePull")
+    (found,) = read_describe(describe(waiting, events=FAILED.format(image=image, why="no such host")))
+    assert commands_of(found) == ["kubectl set image pod/web-1 web=contoso.azurecr.io/shop:1 -n shop"]
+    (found,) = read_describe(describe(WEB, events=FAILED.format(image=IMAGE, why=f"{IMAGE}: not found")))
+    assert "kubectl set image pod/web-1 web=<image> -n shop" in commands_of(found)
+
+
 def test_several_pods():
     text = (
         describe(WEB, events=FAILED.format(image=IMAGE, why=REFUSED))

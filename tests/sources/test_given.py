@@ -67,10 +67,49 @@ def test_a_named_secret_is_known_or_unknown_never_missing():
     assert PLANTED not in repr(facts)
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"data": {".dockerconfigjson": "ENC[AES256]"}, "sops": {}}, "the Secret of the input is encrypted by sops"),
+        ({"data": {".dockerconfigjson": "${CONFIG}"}}, "the Secret of the input is to be filled in"),
+        ({"data": {".dockerconfigjson": "$CONFIG"}}, "the Secret of the input is to be filled in"),
+        ({"data": {".dockerconfigjson": "ENC[AES256_GCM,data:a=]"}}, "the Secret of the input is to be filled in"),
+        ({"stringData": {".dockerconfigjson": "<path:kv/hub#config>\n"}}, "the Secret of the input is to be filled in"),
+        ({"stringData": {".dockerconfigjson": "{{ .config }}"}}, "the Secret of the input is to be filled in"),
+    ],
+)
+def test_a_secret_that_is_filled_in_on_its_way_is_unknown(content, told):
+    secret = named("Secret", "regcred", type="kubernetes.io/dockerconfigjson", **content)
+    facts = given(secret).facts(pod(imagePullSecrets=[{"name": "regcred"}]))
+    assert [ref.secret for ref in facts.pull_secrets.value.refs] == [Unknown(told)]
+
+
+@pytest.mark.parametrize("content", ['{"auths": {"quay.io": {"auth": "${AUTH}"}}}', '{{"auths": {}}}', "{", "$", "<a"])
+def test_a_secret_of_its_own_that_can_not_be_decoded_is_known(content):
+    secret = named(
+        "Secret", "regcred", type="kubernetes.io/dockerconfigjson", stringData={".dockerconfigjson": content}
+    )
+    (ref,) = given(secret).facts(pod(imagePullSecrets=[{"name": "regcred"}])).pull_secrets.value.refs
+    assert ref.secret.value.problem is not None
+
+
 def test_the_service_account_lists_secrets():
     account = named("ServiceAccount", "builder", imagePullSecrets=[{"name": "b"}, {"name": "a"}, {}])
     facts = given(account, secret("a", "quay.io")).facts(pod(serviceAccountName="builder"))
     assert [ref.name for ref in facts.pull_secrets.value.refs] == ["b", "a"]
+    assert facts.pull_secrets.value.account_exists == Known(True)
+
+
+def test_an_object_whose_name_is_still_to_be_made_is_passed_over():
+    made = {"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "regcred-"}, "stringData": {"a": "b"}}
+    facts = given(made).facts(pod(imagePullSecrets=[{"name": "regcred-"}]))
+    assert facts.pull_secrets.value.refs[0].secret == Unknown("the input has no Secret team-a/regcred-")
+
+
+@pytest.mark.parametrize("listed", [{}, {"imagePullSecrets": None}, {"imagePullSecrets": []}])
+def test_a_service_account_need_not_list_secrets(listed):
+    facts = given(named("ServiceAccount", "default", **listed)).facts(pod())
+    assert facts.pull_secrets.value.is_empty
     assert facts.pull_secrets.value.account_exists == Known(True)
 
 

@@ -70,8 +70,42 @@ def test_globs(folder):
 
 
 @pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("**/*.yaml", ["a.yaml", "d/a.yaml", "d/e/b.yaml", "d/e/f/c.yaml"]),
+        ("d/**", ["d/a.yaml", "d/e/b.yaml", "d/e/f/c.yaml", "d/t.txt"]),
+        ("d/**/", ["d/a.yaml", "d/e/b.yaml", "d/e/f/c.yaml"]),
+        ("**/e/**/*.yaml", ["d/e/b.yaml", "d/e/f/c.yaml"]),
+        ("[d]/**/f/c.y*", ["d/e/f/c.yaml"]),
+        ("**.yaml", ["a.yaml"]),
+        ("{folder}/**/c.yaml", ["{folder}/d/e/f/c.yaml"]),
+    ],
+)
+def test_two_stars_are_any_number_of_folders(folder, pattern, found):
+    write(
+        folder,
+        a_yaml=POD,
+        d__a_yaml=POD,
+        d__e__b_yaml=POD,
+        d__e__f__c_yaml=POD,
+        **{"d__t.txt": "", "d__.h__x_yaml": POD},
+    )
+    assert files(read([pattern.format(folder=folder)])) == [name.format(folder=folder) for name in found]
+
+
+@pytest.mark.parametrize("name", ["d", "d/**/*.yaml", "**/*.yaml"])
+def test_folders_that_link_to_each_other_are_read_once(folder, name):
+    write(folder, **{f"d__{number}__{number}.yaml": POD for number in range(10)})
+    for number in range(10):
+        for other in range(10):
+            (folder / "d" / str(number) / f"to-{other}").symlink_to(f"../{other}")
+    assert len(files(read([name]))) == 10
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("", "the name of a file is empty"),
         ("nothing.yaml", "nothing.yaml does not exist"),
         ("no\x1b31m\n.yaml", "no\\x1b31m\\n.yaml does not exist"),
         ("a\0b", "a\\x00b does not exist"),

@@ -89,10 +89,16 @@ def test_a_part_outside_of_the_value_is_nowhere():
 
 
 def test_only_comments_are_comments():
-    text = "# one\na: '# two'  # three\nb: |\n  # four\n# five\n"
+    text = "# one\na: '# two'  # three\nb: |\n  # four\n# five\nc: >-  # six\n  # seven\n"
     offsets = [index for index, character in enumerate(text) if character == "#"]
     found = comments_at(text, only(text), offsets)
-    assert [text[offset:].split()[1] for offset in sorted(found)] == ["three", "five"]
+    assert [text[offset:].split()[1] for offset in sorted(found)] == ["three", "five", "six"]
+
+
+def test_a_comment_after_the_sign_of_a_block_ends_with_its_line_whatever_ends_that():
+    text = "a: |  # one\r  # two\r"
+    offsets = [index for index, character in enumerate(text) if character == "#"]
+    assert comments_at(text, only(text), offsets) == {offsets[0]}
 
 
 LEAVES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], max_codepoint=0xFFFD), max_size=6)

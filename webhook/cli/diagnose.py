@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -135,7 +136,9 @@ def _from_text(output: str, color: str) -> int:
     found: Iterable[Diagnosed]
     if whole:
         text = _rest(first, lines)
-        objects = _objects(text) if first.startswith("{") else None
+        if output == "text":
+            text = dedent(text)  # as it is quoted in tickets and chats
+        objects = _objects(text) if text.startswith("{") else None
         if objects is not None:
             found = objects
         elif is_description(text):

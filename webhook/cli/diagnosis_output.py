@@ -86,7 +86,8 @@ def text(found: Sequence[Diagnosed], style: Style) -> Iterator[str]:
     groups: dict[object, list[Diagnosed]] = {}
     for one in found:
         read = one.diagnosis
-        of = (read.namespace, one.owner or read.pod, read.container, one.code, read.cause, read.image, read.platform)
+        whose = one.owner or read.workload or read.pod
+        of = (read.namespace, whose, read.container, one.code, read.cause, read.image, read.platform)
         groups.setdefault(of, []).append(one)
     for members in groups.values():
         yield _group(members, style)

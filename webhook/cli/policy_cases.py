@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
     from webhook.model.policy_book import PolicyBook
 
+_FILE: Final = frozenset({"policies", "now", "cases"})
 _CASE: Final = frozenset({"name", "namespace", "labels", "image", "object", "user", "expect"})
 _EXPECT: Final = frozenset({"decision", "findings", "exempt"})
+_USER: Final = frozenset({"name", "groups"})
 _DECISIONS: Final = ("deny", "warn", "allow")
 
 
@@ -90,6 +92,7 @@ def read_cases(file: str) -> Cases:
         raise PullproofError(f"{file}:{line} no YAML") from None
     if not isinstance(document, dict) or not isinstance(document.get("cases"), list):
         raise PullproofError(f"{file}: cases: a list belongs here", fix="`pullproof policy test --help` shows one")
+    _known(document, _FILE, file)
     policies = document.get("policies") or []
     if not isinstance(policies, list) or not all(isinstance(one, str) for one in policies):
         raise PullproofError(f"{file}: policies: a list of files belongs here")
@@ -114,10 +117,8 @@ def _check(case: object, at: str) -> None:
     expect = case.get("expect")
     if not isinstance(expect, dict) or not expect:
         raise PullproofError(f"{at}: expect: says nothing")
-    for held, known, where in ((case, _CASE, at), (expect, _EXPECT, f"{at}.expect")):
-        for key in held:
-            if key not in known:
-                raise PullproofError(f"{where}: {printable(str(key), 60)}: no such field")
+    _known(case, _CASE, at)
+    _known(expect, _EXPECT, f"{at}.expect")
     if expect.get("decision", "allow") not in _DECISIONS:
         raise PullproofError(f"{at}.expect.decision: none of {', '.join(_DECISIONS)}")
     if ("image" in case) == ("object" in case):
@@ -128,16 +129,32 @@ def _check(case: object, at: str) -> None:
     for key in ("findings", "exempt"):
         if not isinstance(expect.get(key, []), list):
             raise PullproofError(f"{at}.expect.{key}: a list of codes belongs here")
+    user = case.get("user", {})
+    _known(user, _USER, f"{at}.user")
+    if not isinstance(user.get("groups", []), list):
+        raise PullproofError(f"{at}.user.groups: a list of groups belongs here")
+    for key, value in case.get("labels", {}).items():
+        if not isinstance(value, str):  # `off` is a boolean in YAML
+            raise PullproofError(f"{at}.labels: {printable(str(key), 60)}: no string", fix="write it in quotes")
+
+
+def _known(held: Mapping[str, Any], known: frozenset[str], at: str) -> None:
+    for key in held:
+        if key not in known:
+            raise PullproofError(f"{at}: {printable(str(key), 60)}: no such field")
 
 
 def run_case(case: Mapping[str, Any], cases: Cases) -> Result:
     """Raises PullproofError for an object that is no workload."""
     namespace = case.get("namespace", "default")
-    labels = {str(key): str(value) for key, value in case.get("labels", {}).items()}
+    labels = {str(key): value for key, value in case.get("labels", {}).items()}
     containers = [{"name": "app", "image": case.get("image", "")}]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "case"}, "spec": {"containers": containers}}
     obj = case.get("object", pod)
-    workload = extract(obj, namespace=namespace, null_is_absent=True)
+    try:
+        workload = extract(obj, namespace=namespace, null_is_absent=True)
+    except Malformed as malformed:
+        raise PullproofError(f"{case['name']}: {malformed}") from None
     if workload is None:
         raise PullproofError(f"{case['name']}: the object is no workload")
     policy = cases.book.policy(workload.namespace, labels)

@@ -51,8 +51,8 @@ class Diagnosis:
     `registry` is the domain (`host[:port]`) of the image, or the host that the message names where it names no image;
     `image` the reference as the pod has it, `platform` what was looked for and not found (`linux/arm64`); None where
     the text does not say. `evidence` is the decisive piece of the text. `secrets` are the pull secrets that the message
-    says are not there. `pod`, `namespace`, `node`, `container` and `workload` (`deployment/web`) are known only from a
-    description of a pod.
+    says are not there. `pod`, `namespace`, `node`, `container`, `workload` (`deployment/web`), `service_account` and
+    `lone` (nothing makes the pod again) are known only from a description of a pod.
 
     Every text in it is printable, one line, and bounded, whatever was read.
     """
@@ -69,3 +69,5 @@ class Diagnosis:
     node: str | None = None
     container: str | None = None
     workload: str | None = None
+    service_account: str | None = None
+    lone: bool = False

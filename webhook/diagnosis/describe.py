@@ -77,6 +77,7 @@ class _Pod:
     node: str | None = None
     reason: str = ""
     message: str = ""
+    service_account: str = ""
     controller: str = ""
     generated: str = ""
     containers: list[_Container] = field(default_factory=list)
@@ -103,7 +104,7 @@ def read_describe(text: str) -> list[Diagnosis]:
 def _pods(text: str) -> list[_Pod]:
     pods: list[_Pod] = []
     section = ""
-    for raw in text.splitlines():
+    for raw in _unwrapped(text.splitlines()):
         line = raw[:_MAX_LINE].rstrip()
         named = _POD.match(line)
         if named is not None:
@@ -118,6 +119,26 @@ def _pods(text: str) -> list[_Pod]:
             pods.append(_Pod(""))
         section = _read_line(pods[-1], section, line)
     return pods
+
+
+def _unwrapped(lines: list[str]) -> list[str]:
+    """The lines, those put together again that a terminal broke at its width.
+
+    What goes on stands at a line's beginning, where kubectl writes nothing but a name and a colon. More than one line
+    has to be as long as the longest, else that is no width. A blank at the break is lost when a text is copied.
+    """
+    width = max(map(len, lines), default=0)
+    if sum(len(line) == width for line in lines) == 1:
+        return lines
+    whole: list[str] = []
+    last = 0
+    for line in lines:
+        if last and last >= width - 1 and line[:1].strip() and not _TOP.match(line) and len(whole[-1]) < _MAX_LINE:
+            whole[-1] += line if last == width else f" {line}"
+        else:
+            whole.append(line)
+        last = len(line)
+    return whole
 
 
 def _read_line(pod: _Pod, section: str, line: str) -> str:
@@ -146,6 +167,8 @@ def _read_top(pod: _Pod, name: str, value: str) -> None:
         pod.reason = value
     elif name == "Message":
         pod.message = value
+    elif name == "Service Account":
+        pod.service_account = _name(value)
     elif name == "Controlled By":
         pod.controller = value
     elif name == "Labels":
@@ -276,6 +299,9 @@ def _placed(found: Diagnosis, pod: _Pod, container: _Container | None) -> Diagno
         node=pod.node,
         container=None if container is None else container.name,
         workload=_workload(pod),
+        service_account=pod.service_account or None,
+        # kubectl that prints the one has printed the other since long before, where there is one
+        lone=bool(pod.service_account and pod.containers) and not pod.controller,
     )
 
 

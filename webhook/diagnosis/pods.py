@@ -112,7 +112,8 @@ class Diagnosed:
 def diagnosed(read: Diagnosis) -> Diagnosed:
     """What is to be said of a text alone: the reading, and what the image's name shows."""
     findings = _of_name(read.image) if read.image else ()
-    return _explain(read, findings, Place(workload=read.workload))
+    place = Place(workload=read.workload, service_account=read.service_account, lone=read.lone)
+    return _explain(read, findings, place)
 
 
 def owner_of(pod: Json) -> Owner:
@@ -167,7 +168,7 @@ def diagnose_pod(pod: Json, events: Iterable[Json] = (), facts: Facts | None = N
         mine = tuple(one for one in mine if _is_about(one, placed, volumes))
         owner = owner_of(pod)
         place = _place(placed, spec, owner, workload, around)
-        results.append(replace(_explain(placed, mine, place, around, owner), reason=reason, owner=owner))
+        results.append(replace(_explain(placed, mine, place, around), reason=reason, owner=owner))
     return tuple(results)
 
 
@@ -397,7 +398,6 @@ def _explain(
     findings: tuple[Finding, ...],
     place: Place,
     facts: Facts | None = None,
-    owner: Owner | None = None,
 ) -> Diagnosed:
     explained = None if _NEVER in read.evidence else _explaining(read.cause, findings)
     if explained is not None and read.cause in _REFUSED and explained.code in _REFUSED_FOR:
@@ -410,7 +410,7 @@ def _explain(
     if explained is not None:
         if explained.code.startswith(_TEXT_AREAS) and explained.confidence is Confidence.CERTAIN:
             todo = ()  # a credential for a host that is none, or a look at its DNS, would only distract
-        todo = (_of_finding(explained, read, place, has_owner=owner is None or owner.kind != "Pod"), *todo)
+        todo = (_of_finding(explained, read, place), *todo)
     return Diagnosed(
         diagnosis=read,
         code=code.code,
@@ -441,12 +441,10 @@ def _missing(facts: Facts) -> tuple[str, ...]:
     return tuple(printable(ref.name, _MAX_NAME) for ref in listed.value.refs if ref.secret == Known(None))
 
 
-def _of_finding(finding: Finding, read: Diagnosis, place: Place, *, has_owner: bool) -> Remedy:
+def _of_finding(finding: Finding, read: Diagnosis, place: Place) -> Remedy:
     """What the check has to say, with its commands on lines of their own, ready to paste."""
     commands = tuple(_COMMAND.findall(finding.fix))
     if not commands and finding.suggestion and finding.field.endswith(".image"):
-        # a pod of its own can have its image changed in place
-        place = place if place.workload or not read.pod or has_owner else replace(place, workload=f"pod/{read.pod}")
         commands = (kubectl.set_image(Names(read, place), filled(finding.suggestion, "image")),)
     return Remedy(printable(f"{finding.message}: {finding.fix}" if finding.fix else finding.message), commands)
 

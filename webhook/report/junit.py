@@ -25,32 +25,29 @@ def render(outcome: Outcome, fail_on: Level, *, fail_on_unknown: bool) -> str:
     by_workload: dict[tuple[str, str], list[Told]] = {}
     for told in outcome.told:
         by_workload.setdefault((told.place.file, str(told.subject)), []).append(told)
-    suites: dict[str, TestSuite] = {}
+    suites: dict[str, list[TestCase]] = {}
     for judged in outcome.judged:
         found = by_workload.pop((judged.file, str(judged.subject)), [])
         case = _case(judged.file, str(judged.subject), found, fail_on, fail_on_unknown=fail_on_unknown)
-        _suite(suites, judged.file).add_testcase(case)
+        suites.setdefault(judged.file, []).append(case)
     for (file, subject), found in by_workload.items():  # a Namespace is no workload, and its labels may be wrong
         case = _case(file, subject, found, fail_on, fail_on_unknown=fail_on_unknown)
-        _suite(suites, file).add_testcase(case)
+        suites.setdefault(file, []).append(case)
     for problem in outcome.problems:
         case = TestCase(printable(f"document {problem.document}") if problem.document else "input")
         case.classname = printable(problem.file)
         at = f"line {problem.line}: " if problem.line else ""
         case.result = [Error(printable(f"{at}{problem.message}"), "unreadable")]
-        _suite(suites, problem.file).add_testcase(case)
+        suites.setdefault(problem.file, []).append(case)
     document = JUnitXml("pullproof")
-    for suite in suites.values():
-        document.add_testsuite(suite)
+    for file, cases in suites.items():
+        suite = TestSuite(printable(file))
+        # all at once, and no `add_testsuite`: each time they go through everything that is there
+        suite.add_testcases(cases)
+        document.append(suite)  # type: ignore[no-untyped-call]
     document.update_statistics()  # type: ignore[no-untyped-call]
     text: str = document.tostring().decode("utf-8")  # type: ignore[no-untyped-call]
     return text if text.endswith("\n") else text + "\n"
-
-
-def _suite(suites: dict[str, TestSuite], file: str) -> TestSuite:
-    if file not in suites:
-        suites[file] = TestSuite(printable(file))
-    return suites[file]
 
 
 def _case(file: str, subject: str, found: list[Told], fail_on: Level, *, fail_on_unknown: bool) -> TestCase:

@@ -9,6 +9,7 @@ Must not: ask a cluster, or keep anything of a Secret but what `read_secret` kee
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from webhook.errors import Malformed
@@ -41,6 +42,8 @@ _API_VERSIONS: Final = {
 }
 KINDS: Final = frozenset(_API_VERSIONS)
 _NEVER: Final = object()
+# the whole value: `${CONFIG}`, `<path:kv/data/hub#config>`, `{{ .config }}`, `ENC[…]`
+_PLACEHOLDER: Final = re.compile(r"\s*(?:\$\{[^{}]*\}|\$\w+|<[^<>]*>|\{\{-?\s*[\w.$(][^{}]*\}\}|ENC\[[^\[\]]*\])\s*")
 
 
 class Given:
@@ -55,6 +58,7 @@ class Given:
         self._labels: dict[str, Mapping[str, str]] = {}
         self._accounts: dict[tuple[str, str], tuple[str, ...]] = {}
         self._secrets: dict[tuple[str, str], PullSecret] = {}
+        self._unread_secrets: dict[tuple[str, str], Unknown] = {}
         self._nodes: dict[str, NodeFacts] = {}
         self._node_set: NodeSet | None = None
         self._runtime_classes: dict[str, RuntimeClassScheduling] = {}
@@ -72,6 +76,8 @@ class Given:
         if not isinstance(metadata, dict):
             raise Malformed("metadata", "no map where one belongs")
         name, namespace = metadata.get("name"), metadata.get("namespace") or self._namespace
+        if not name and metadata.get("generateName"):
+            return True  # nothing can speak of it: its name is made when it is
         if not isinstance(name, str) or not isinstance(namespace, str):
             raise Malformed("metadata.name", "no string where one belongs")
         if kind == "Namespace":
@@ -156,7 +162,9 @@ class Given:
 
     def _secret(self, namespace: str, name: str) -> Fact[PullSecret | None]:
         secret = self.secret(namespace, name)
-        return _absent("Secret", f"{namespace}/{name}") if secret is None else Known(secret)
+        if secret is not None:
+            return Known(secret)
+        return self._unread_secrets.get((namespace, name)) or _absent("Secret", f"{namespace}/{name}")
 
     def _known_nodes(self) -> Fact[NodeSet]:
         if not self._nodes:
@@ -169,6 +177,9 @@ class Given:
         from webhook.model.dockerconfig import DATA_KEYS, read_secret  # noqa: PLC0415 only where there are some
         from webhook.sources.cluster import secret_hosts  # noqa: PLC0415 brings the cluster's client along
 
+        if (why := _to_come(obj, frozenset(DATA_KEYS.values()))) is not None:
+            self._unread_secrets[namespace, name] = why
+            return
         secret = read_secret({**obj, "metadata": {**obj["metadata"], "namespace": namespace}})
         old, self._secrets[namespace, name] = self._secrets.get((namespace, name)), secret
         if secret.type not in DATA_KEYS:
@@ -193,8 +204,21 @@ def _absent(kind: str, name: str) -> Unknown:
     return Unknown(f"the input has no {kind} {printable(name, 127)}")
 
 
+def _to_come(secret: Mapping[str, Any], keys: frozenset[str]) -> Unknown | None:
+    """Why the input's Secret says nothing of the one that there will be: tools of GitOps fill it in on its way."""
+    if "sops" in secret:
+        return Unknown("the Secret of the input is encrypted by sops")
+    for content in (secret.get("data"), secret.get("stringData")):
+        for key, value in content.items() if isinstance(content, dict) else ():
+            if key in keys and isinstance(value, str) and _PLACEHOLDER.fullmatch(value):
+                return Unknown("the Secret of the input is to be filled in")
+    return None
+
+
 def _secret_names(account: Mapping[str, Any]) -> Iterator[str]:
-    listed = account.get("imagePullSecrets") or ()
+    listed = account.get("imagePullSecrets")
+    if listed is None:
+        return
     if not isinstance(listed, list):
         raise Malformed("imagePullSecrets", "no list where one belongs")
     for index, one in enumerate(listed):

@@ -40,6 +40,7 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 FILE_LIMIT: Final = 64 << 20
 TOTAL_LIMIT: Final = 256 << 20
 _DEEPEST_FOLDER: Final = 100
+_ANY_FOLDERS: Final = re.compile(r"(?:^|/)\*\*(?:/+|$)")
 _LIST_DEPTH: Final = 10
 
 
@@ -186,9 +187,11 @@ def _named_files(name: str) -> Iterator[str]:
     if name == STANDARD_INPUT:
         yield name
         return
+    if not name:
+        raise NoInput("the name of a file is empty", fix="look at the variable that it is from")
     path = Path(name)
     if _is_folder(path):
-        inside = sorted(_in_folder(path, set(), 0), key=str)
+        inside = sorted(_in_folder(path), key=str)
         if not inside:
             raise NoInput(
                 f"{printable(name)} holds no file that ends in {', '.join(SUFFIXES)}", fix="name the files themselves"
@@ -197,35 +200,56 @@ def _named_files(name: str) -> Iterator[str]:
     elif _exists(path):
         yield name
     elif glob.has_magic(name):
-        matched = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 a pattern may be absolute
+        matched = sorted(_matching(name))
         if not matched:
             raise NoInput(f"no file matches {printable(name)}")
         for one in matched:
             if _is_folder(Path(one)):
-                yield from map(str, sorted(_in_folder(Path(one), set(), 0), key=str))
+                yield from map(str, sorted(_in_folder(Path(one)), key=str))
             else:
                 yield one
     else:
         raise NoInput(f"{printable(name)} does not exist")
 
 
-def _in_folder(folder: Path, above: set[tuple[int, int]], depth: int) -> Iterator[Path]:
-    """The manifests in a folder; hidden folders (`.git`) and links back to a folder above are left out."""
+def _matching(pattern: str) -> Iterator[str]:
+    """What a glob matches; `**` is any number of folders, each once: `glob` follows links in circles."""
+    deep = _ANY_FOLDERS.search(pattern)
+    if deep is None:
+        yield from glob.glob(pattern)  # noqa: PTH207 a pattern may be absolute
+        return
+    above, below = pattern[: deep.start()], pattern[deep.end() :] or ("" if deep[0].endswith("/") else "*")
+    tops = glob.glob(above) if above else ["/" if deep[0].startswith("/") else "."]  # noqa: PTH207 as above
+    for top in tops:
+        for folder, _ in _folders(Path(top), set(), 0):
+            yield from _matching(below if folder == Path() else f"{glob.escape(str(folder))}/{below}")
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    """The manifests in a folder and below it."""
+    for inside, entries in _folders(folder, set(), 0):
+        for entry in entries:
+            path = inside / entry.name
+            if entry.name.lower().endswith(SUFFIXES) and path.is_file():
+                yield path
+
+
+def _folders(folder: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
+    """A folder and those below it, each once whatever links to it, with what is in them; no hidden ones (`.git`)."""
     try:
         status = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
         return
     here = (status.st_dev, status.st_ino)
-    if here in above or depth > _DEEPEST_FOLDER:
+    if here in seen or depth > _DEEPEST_FOLDER:
         return
+    seen.add(here)
+    yield folder, entries
     for entry in entries:
         path = folder / entry.name
-        if _is_folder(path):
-            if not entry.name.startswith("."):
-                yield from _in_folder(path, above | {here}, depth + 1)
-        elif entry.name.lower().endswith(SUFFIXES) and path.is_file():
-            yield path
+        if not entry.name.startswith(".") and _is_folder(path):
+            yield from _folders(path, seen, depth + 1)
 
 
 def _is_folder(path: Path) -> bool:

@@ -221,6 +221,7 @@ def _places(raw: str, value: str, style: str | None) -> list[tuple[int, int]] | 
 
 _PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
 _LONGEST_SCALAR: Final = 10_000
+_LINE_END: Final = re.compile(r"[\r\n]")
 _FOLD: Final = re.compile(r"[ \t]*(?:\r\n|\n|\r)\s*")
 
 
@@ -260,6 +261,9 @@ def comments_at(text: str, document: Document, offsets: Iterable[int]) -> set[in
                 return left
             if kind is ScalarEvent:
                 start, end = document.start + event.start_mark.index, document.start + event.end_mark.index
+                if event.style in {"|", ">"}:  # a comment may follow the sign of a block
+                    line_end = _LINE_END.search(text, start, end)
+                    start = line_end.start() if line_end is not None else end
                 inside = {offset for offset in left if start <= offset < end}
                 left -= inside
     except YAMLError:

@@ -25,7 +25,8 @@ Where other pull secrets cover every image, take it out of the list.
 
 Limits
 ------
-Likely where every image has imagePullPolicy Never or is on a node already.
+Likely where every image has imagePullPolicy Never or is on a node already. A Secret in a file that sops encrypted, or
+whose content is a placeholder as a whole (`${CONFIG}`), is unknown: PULL902.
 """
 
 from __future__ import annotations

@@ -66,7 +66,9 @@ def restart(names: Names) -> str:
 
 
 def set_image(names: Names, image: str) -> str:
-    return f"kubectl set image {names.workload} {names.container}={image} -n {names.namespace}"
+    # a pod of its own can have its image changed in place
+    of = f"pod/{names.pod}" if names.place.lone else names.workload
+    return f"kubectl set image {of} {names.container}={image} -n {names.namespace}"
 
 
 def from_node(names: Names, command: str) -> str:
