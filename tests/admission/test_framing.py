@@ -4,13 +4,14 @@ import itertools
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.parser import RequestParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webhook.admission.body import BodyTooLarge
-from webhook.admission.framing import HEAD_LIMIT, Incoming
+from webhook.admission.body import BODY_LIMIT, BodyTooLarge
+from webhook.admission.framing import CHUNKS_LIMIT, HEAD_LIMIT, Incoming
 
 CLIENT = ("192.0.2.1", 40000)
 LIMIT = 5000
@@ -143,6 +144,41 @@ def test_a_chunked_body_over_the_limit_is_known_from_the_size_of_the_chunk():
     whole = incoming(head + b"%x\r\n%b\r\n0\r\n\r\n" % (LIMIT, b"x" * LIMIT))
     assert whole.complete()
     assert whole.finish().body.read() == b"x" * LIMIT
+
+
+CHUNKED_HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("chunk", [b"1\r\nx\r\n", b"1;a=b\r\nx\r\n"], ids=["one byte", "an extension"])
+def test_chunks_that_are_mostly_their_sizes_are_refused(chunk):
+    most = CHUNKS_LIMIT // (len(chunk) - 1)
+    body = Incoming(CFG, CLIENT, BODY_LIMIT)
+    body.take(CHUNKED_HEAD + chunk * most)
+    assert not body.complete()
+    body.take(chunk)
+    with pytest.raises(ParseException, match="^the sizes of the chunks take more than 262144 bytes$"):
+        body.complete()
+
+
+def test_gunicorn_copies_little_per_chunk(monkeypatch):
+    """It copies all that it was given and has not used, at every chunk: of the whole body that takes minutes."""
+    copied = []
+    read = ChunkedReader.parse_chunk_size
+    monkeypatch.setattr(
+        ChunkedReader,
+        "parse_chunk_size",
+        lambda self, unreader, data=None: copied.append(len(data or b"")) or read(self, unreader, data),
+    )
+    following = declared(b"abc" * 10_000)
+    body = Incoming(CFG, CLIENT, BODY_LIMIT)
+    body.take(CHUNKED_HEAD + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n" + following)
+    assert body.complete()
+    assert body.finish().body.read() == b"x" * 10_000
+    assert len(copied) == 10_001
+    assert max(copied) <= 8 * 1024
+    assert body.held == len(following)
+    assert body.complete()
+    assert body.finish().body.read() == b"abc" * 10_000
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import signal
 import socket
 import ssl
 import statistics
+import struct
 import subprocess
 import sys
 import threading
@@ -30,6 +31,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from webhook.admission import server
 from webhook.admission.body import BODY_LIMIT, BodyTooLarge, read_body
+from webhook.admission.framing import CHUNKS_LIMIT
 from webhook.tls import issue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -344,6 +346,59 @@ def test_a_late_client_is_shut_down(shared, stall):
         assert answer.endswith(b"\r\n\r\nthe " + part + b" of the request did not arrive in 1 s\n")
 
 
+def in_one_byte_records(run, size):
+    """A connection, and a whole request for it with a TLS record for each byte of the body: 22 bytes on the wire."""
+    sock, incoming, outgoing = run.plain(), ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = run.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    shaken = False
+    while not shaken:
+        try:
+            tls.do_handshake()
+            shaken = True
+        except ssl.SSLWantReadError:
+            sock.sendall(outgoing.read())
+            incoming.write(sock.recv(65536))
+    sock.sendall(outgoing.read())
+    sock.recv(65536)  # the session ticket: whatever comes after it is the answer
+    tls.write(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % size)
+    for _ in range(size):
+        tls.write(b"x")
+    return sock, outgoing.read()
+
+
+@contextlib.contextmanager
+def sending(sock, data):
+    def run():
+        with contextlib.suppress(OSError):
+            sock.sendall(data)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # the server has shut it down
+            sock.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_client_that_sends_a_byte_per_record_keeps_nobody_waiting(tmp_path):
+    with running(tmp_path, stall_seconds=PATIENCE, threads=1) as run:
+        sock, data = in_one_byte_records(run, 200_000)
+        sock.sendall(data[:500_000])
+        with sending(sock, data[500_000:]):
+            assert run.get() == (200, b"ok")
+            assert waits_for_us(sock)  # its own turn is not over
+
+
+def test_a_late_client_that_never_stops_sending_is_shut_down(shared):
+    """There is always something to read from it, so its connection never waits in the poller."""
+    before = shared.facts()["counts"].get("stalled-body", 0)
+    sock, data = in_one_byte_records(shared, 600_000)
+    with sending(sock, data):
+        until(lambda: shared.facts()["counts"].get("stalled-body", 0) > before)
+
+
 def test_a_client_that_takes_no_response_is_shut_down_and_holds_no_thread(shared):
     greedy = []
     for _ in range(8):  # twice the threads
@@ -434,8 +489,15 @@ def peak_memory(pid):
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-@pytest.mark.parametrize("piece", [b"x" * 65536, b"x"], ids=["large chunks", "one-byte chunks"])
-def test_a_chunked_body_over_the_limit_is_refused_while_it_comes_and_memory_stays_flat(shared, piece):
+MOSTLY_SIZES = b"\r\n\r\nthe sizes of the chunks take more than 262144 bytes\n"
+
+
+@pytest.mark.parametrize(
+    ("piece", "least", "line"),
+    [(b"x" * 65536, BODY_LIMIT, TOO_LARGE), (b"x", CHUNKS_LIMIT, MOSTLY_SIZES)],
+    ids=["large chunks", "one-byte chunks"],
+)
+def test_a_chunked_body_over_a_limit_is_refused_while_it_comes_and_memory_stays_flat(shared, piece, least, line):
     pid = shared.facts()["pid"]
     before = peak_memory(pid)
     sock = shared.tls()
@@ -451,8 +513,8 @@ def test_a_chunked_body_over_the_limit_is_refused_while_it_comes_and_memory_stay
                 answer = sock.recv(65536)
             sock.settimeout(PATIENCE)
     answer += received(sock)
-    assert answer.endswith(TOO_LARGE)
-    assert sent > BODY_LIMIT
+    assert answer.endswith(line)
+    assert least < sent < 10 * BODY_LIMIT
     assert peak_memory(pid) - before < 8 * BODY_LIMIT
 
 
@@ -595,6 +657,16 @@ def test_an_application_that_fails_is_a_500_and_a_traceback_in_the_log(tmp_path,
         assert run.get(path) == (500, b"pullproof failed on this request; its log says why\n")
         assert run.get() == (200, b"ok")
         assert run.log().count("Traceback") == 1
+
+
+def test_clients_that_left_before_their_hello_was_read_leave_no_line(tmp_path):
+    with running(tmp_path, threads=4) as run:
+        for _ in range(100):
+            with socket.create_connection(("127.0.0.1", run.port)) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
+                sock.sendall(hello())
+        assert run.get() == (200, b"ok")
+        assert run.log() == ""
 
 
 def test_clients_leave_no_traceback_and_few_lines(shared):

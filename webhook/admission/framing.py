@@ -20,6 +20,13 @@ from gunicorn.http.unreader import Unreader
 from webhook.admission.body import BodyTooLarge
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of request line and headers; the API server sends under 1 KiB
+# Bytes around the chunks of a body: enough for `BODY_LIMIT` in chunks of 200 bytes. A chunk of one byte costs as much to
+# read as one of some KiB.
+CHUNKS_LIMIT: Final = 256 * 1024
+
+_PIECE: Final = (
+    8 * 1024
+)  # gunicorn copies the rest of what it was given once per chunk, so it is given little at a time
 
 _HEX: Final = b"0123456789abcdefABCDEF"
 
@@ -33,10 +40,25 @@ class _Arrived(Unreader):  # type: ignore[misc]
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
-        self.unread(data)
+        self.offer(data)
+
+    def offer(self, data: bytes) -> None:
+        """What to read next. For when all that there was before is used, or taken out with `left`."""
+        self._data = data
+        self._at = 0
 
     def chunk(self, size_hint: int | None = None) -> bytes:  # noqa: ARG002 - gunicorn's signature
-        raise _Incomplete
+        if self._at >= len(self._data):
+            raise _Incomplete
+        start, self._at = self._at, self._at + _PIECE
+        return self._data[start : self._at]
+
+    def left(self) -> bytearray:
+        """Takes out all that the parser has not used."""
+        left = bytearray(self.take_buffered())
+        left += memoryview(self._data)[self._at :]
+        self.offer(b"")
+        return left
 
 
 class Incoming:
@@ -116,12 +138,12 @@ class Incoming:
                 body = bytes(view[: reader.length])
             del self._buffer[: reader.length]
         else:
-            self._arrived.unread(bytes(self._buffer))
+            self._arrived.offer(bytes(self._buffer))
             try:
                 body = request.body.read(self._limit + 1)
             except (_Incomplete, http_errors.NoMoreData):
                 raise http_errors.ChunkMissingTerminator(b"") from None
-            self._buffer = bytearray(self._arrived.take_buffered())
+            self._buffer = self._arrived.left()
         request.body = io.BytesIO(body)
         self._reset()
         return request
@@ -139,14 +161,11 @@ class Incoming:
         self._number += 1
         self._request = request
         self._arrived = arrived
-        self._buffer = bytearray(arrived.take_buffered())
+        self._buffer = arrived.left()
         return True
 
     def _chunks_complete(self) -> bool:
         """Whether the last chunk is there, or something so broken that gunicorn's reader should say what."""
-        # Framing may take as much room as data in an honest sender; more is an attack of one-byte chunks.
-        if len(self._buffer) > 2 * self._limit + HEAD_LIMIT:
-            raise BodyTooLarge(self._limit)
         while not self._trailers:
             if 0 < self._at <= len(self._buffer) and self._buffer[self._at - 2 : self._at] != b"\r\n":
                 return True
@@ -162,6 +181,8 @@ class Incoming:
                 raise BodyTooLarge(self._limit)
             self._at = end + 2 + (size + 2 if size else 0)
             self._trailers = size == 0
+            if self._at - self._decoded > CHUNKS_LIMIT:
+                raise http_errors.ParseException(f"the sizes of the chunks take more than {CHUNKS_LIMIT} bytes")
         if self._buffer[self._at : self._at + 2] == b"\r\n" or len(self._buffer) - self._at > HEAD_LIMIT:
             return True
         return self._buffer.find(b"\r\n\r\n", self._at) >= 0

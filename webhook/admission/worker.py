@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _RECEIVE: Final = 64 * 1024  # bytes per recv
 _TURN: Final = 256 * 1024  # bytes one connection takes in before its thread goes to the next
+_TURN_RECORDS: Final = 64  # the same in TLS records, which may hold one byte each
 _LINGER_SECONDS: Final = 2.0  # how long a closing connection is drained, so that a reset doesn't eat its last response
 _LINGER_BYTES: Final = 32 * 1024 * 1024
 _STAY_MILLISECONDS: Final = 1
@@ -272,6 +273,8 @@ class StallProofWorker(ThreadWorker):  # type: ignore[misc]
                 self._park(conn, selectors.EVENT_READ)
             case _Next.WRITE:
                 self._park(conn, selectors.EVENT_WRITE)
+            case _Next.AGAIN if conn.deadline <= time.monotonic():
+                self._shut_late(conn)  # it never stops sending, so it is never parked
             case _Next.AGAIN:
                 self.enqueue_req(conn)
             case _Next.TURN:
@@ -368,7 +371,8 @@ class StallProofWorker(ThreadWorker):  # type: ignore[misc]
             self._drop(conn)
 
     def _drop(self, conn: _Connection) -> None:
-        self._unpark(conn)
+        if conn.parked:
+            self._unpark(conn)
         self._discard(conn)
 
     def _discard(self, conn: _Connection) -> None:
@@ -472,7 +476,7 @@ class StallProofWorker(ThreadWorker):  # type: ignore[misc]
         conn.deadline = time.monotonic() + self._serving.stall_seconds
 
     def _receive(self, conn: _Connection) -> _Next:
-        turn = 0
+        turn = records = 0
         while True:
             try:
                 if conn.phase is not _Phase.IDLE and self._arrived(conn):
@@ -480,12 +484,13 @@ class StallProofWorker(ThreadWorker):  # type: ignore[misc]
                     return self._answer(conn)
             except (http_errors.ParseException, BodyTooLarge) as error:
                 return self._refuse(conn, error)
-            if turn >= _TURN:
+            if turn >= _TURN or records >= _TURN_RECORDS:
                 return _Next.AGAIN
             data = conn.tls.recv(_RECEIVE)
             if not data:
                 return _Next.GONE
             turn += len(data)
+            records += 1
             conn.incoming.take(data)
             if conn.phase is _Phase.IDLE:
                 conn.received = time.monotonic()
@@ -574,8 +579,8 @@ class StallProofWorker(ThreadWorker):  # type: ignore[misc]
         return _Next.READ
 
     def _broken_tls(self, conn: _Connection, error: ssl.SSLError) -> _Next:
-        if isinstance(error, ssl.SSLEOFError):
-            return _Next.GONE
+        if isinstance(error, ssl.SSLEOFError) or not isinstance(conn.sock, ssl.SSLSocket):
+            return _Next.GONE  # in the latter case before its ClientHello was looked at
         reason = error.reason or "no reason given"
         words = reason.replace("_", " ").lower()
         if reason == "HTTP_REQUEST":
