@@ -16,6 +16,8 @@ from webhook.errors import Malformed
 from webhook.model.facts import Known, Unknown
 from webhook.model.landing import (
     ARCHITECTURES,
+    MOST_RULES,
+    MOST_VALUES,
     WINDOWS_BUILDS,
     Constraint,
     Declared,
@@ -773,6 +775,32 @@ def test_what_is_no_pod_spec_is_malformed_at_its_path(spec, path):
     with pytest.raises(Malformed) as error:
         land(spec)
     assert error.value.path == path
+
+
+SELECTOR = {f"k{number}": "v" for number in range(MOST_RULES - 2)}
+NAMED = [f"n{number}" for number in range(MOST_VALUES)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "one_more", "words"),
+    [
+        (
+            {"nodeSelector": SELECTOR, "tolerations": [{"operator": "Exists"}], **affinity([("pool", "Exists")])},
+            {"tolerations": [{"operator": "Exists"}] * 2},
+            "more than 500 selectors, tolerations and affinity rules",
+        ),
+        (
+            affinity([("pool", "In", *NAMED)]),
+            affinity([("pool", "In", *NAMED[1:])], [("pool", "NotIn", *NAMED[:2])]),
+            "more than 5000 values in its node affinity",
+        ),
+    ],
+    ids=["rules", "values"],
+)
+def test_more_rules_than_can_be_judged_in_time_are_none(spec, one_more, words):
+    assert land(spec).systems == {"linux", "windows"}
+    with pytest.raises(Malformed, match=f"^{words}$"):
+        land({**spec, **one_more})
 
 
 def test_nulls_read_as_absent():

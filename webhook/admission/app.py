@@ -336,7 +336,10 @@ def _injection(pod: Mapping[str, Any], workload: Workload, facts: Facts) -> Inje
         return agreed
     if workload.pod_labels.get(OS_LABEL, agreed.os) != agreed.os:
         return LeftAlone(f"its label {OS_LABEL} says otherwise")
-    landing = land(workload.spec, runtime_class=facts.runtime_class)
+    try:
+        landing = land(workload.spec, runtime_class=facts.runtime_class)
+    except Malformed as malformed:
+        return LeftAlone(f"where it can land is unknown: {malformed}")
     taints = facts.policy.cluster.windows_taints
     return inject_os(pod, agreed, landing, daemon=_is_of_a_daemon_set(pod), windows_taints=taints)
 

@@ -20,13 +20,12 @@ from gunicorn.http.unreader import Unreader
 from webhook.admission.body import BodyTooLarge
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of request line and headers; the API server sends under 1 KiB
-# Bytes around the chunks of a body: enough for `BODY_LIMIT` in chunks of 200 bytes. A chunk of one byte costs as much to
-# read as one of some KiB.
+# Bytes around the chunks of a body: enough for `BODY_LIMIT` in chunks of 200 bytes. A chunk of one byte costs as much
+# to read as one of some KiB.
 CHUNKS_LIMIT: Final = 256 * 1024
 
-_PIECE: Final = (
-    8 * 1024
-)  # gunicorn copies the rest of what it was given once per chunk, so it is given little at a time
+# gunicorn copies the rest of what it was given once per chunk, so it is given little at a time
+_PIECE: Final = 8 * 1024
 
 _HEX: Final = b"0123456789abcdefABCDEF"
 

@@ -135,7 +135,8 @@ def list_pull_secrets(
             PullSecretList("serviceAccount", name, refs(names), account_exists=exists, account_names=Known(names))
         )
     # by name only: what an own list hides matters where a name in it is none of the pod's
-    hidden = refs(listed for listed in names if listed not in own)
+    shown = frozenset(own)
+    hidden = refs(listed for listed in names if listed not in shown)
     return Known(PullSecretList("pod", name, refs(own), Known(hidden), exists, Known(names)))
 
 

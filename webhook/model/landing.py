@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from webhook.errors import Malformed
 from webhook.model.facts import NOT_LOOKED, Known, Unknown
 from webhook.model.memo import LONGEST
 from webhook.model.node import (
@@ -66,6 +67,11 @@ _OS_KEYS: Final = frozenset({OS_LABEL, BETA_OS_LABEL})
 _ARCH_KEYS: Final = frozenset({ARCH_LABEL, BETA_ARCH_LABEL})
 _NODE_NAME: Final = "metadata.name"
 _SHOWN: Final = 80
+
+# Nothing but its size bounds what a pod may ask for, and its rules are held against each other and against the nodes:
+# thousands of each would be judged for minutes. The longest lists that people write name a few hundred nodes.
+MOST_RULES: Final = 500
+MOST_VALUES: Final = 5_000
 
 Operator: TypeAlias = Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
 
@@ -238,7 +244,8 @@ def read_placement(
 ) -> Placement:
     """The rules in a pod spec, with what admission merges from the RuntimeClass. Raises `Malformed`.
 
-    `daemon`: with the tolerations that the DaemonSet controller adds (AddOrUpdateDaemonPodTolerations).
+    `daemon`: with the tolerations that the DaemonSet controller adds (AddOrUpdateDaemonPodTolerations). Also more than
+    `MOST_RULES`, or `MOST_VALUES` in them, is `Malformed`.
     """
     selector = [(key, value, f"nodeSelector[{key!r}]") for key, value in read_strings(spec, "nodeSelector", "").items()]
     tolerations = read_tolerations(spec, "")
@@ -262,6 +269,11 @@ def read_placement(
         holder = read_map(affinity, "requiredDuringSchedulingIgnoredDuringExecution", "affinity.nodeAffinity")
         read = read_list(holder, "nodeSelectorTerms", _AFFINITY, _read_term)
         terms = tuple(term for term in read if term.expressions or term.fields)
+    requirements = [one for term in terms or () for one in (*term.expressions, *term.fields)]
+    if len(selector) + len(tolerations) + len(requirements) > MOST_RULES:
+        raise Malformed("", f"more than {MOST_RULES} selectors, tolerations and affinity rules")
+    if sum(len(one.values) for one in requirements) > MOST_VALUES:
+        raise Malformed("", f"more than {MOST_VALUES} values in its node affinity")
     return Placement(tuple(selector), terms, tolerations, read_text(spec, "nodeName", ""))
 
 
@@ -315,7 +327,7 @@ def _valid_expression(requirement: Requirement) -> bool:
 
 def _valid_key(key: str) -> bool:
     prefix, slash, name = key.rpartition("/")
-    if slash and not (_DNS_NAME.fullmatch(prefix) and len(prefix) <= _DNS_LIMIT):
+    if slash and not (len(prefix) <= _DNS_LIMIT and _DNS_NAME.fullmatch(prefix)):
         return False
     return len(name) <= _LABEL_LIMIT and _NAME.fullmatch(name) is not None
 

@@ -7,6 +7,7 @@ how a mismatch is told; each check does.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -154,13 +155,13 @@ def _view(workload: Workload, facts: Facts) -> View:
 
 def _mixed(images: Mapping[str, ImageSystems]) -> Confidence:
     """How sure it is that two of the images have no system in common; UNKNOWN where all may agree."""
-    told = list(images.values())
+    # thousands of containers tell few different things
+    told = {(image.systems, image.confidence) for image in images.values()}
     return max(
         (
-            min(one.confidence, other.confidence)
-            for index, one in enumerate(told)
-            for other in told[index + 1 :]
-            if not one.systems & other.systems
+            min(sure, other_sure)
+            for (systems, sure), (others, other_sure) in itertools.combinations(told, 2)
+            if not systems & others
         ),
         default=Confidence.UNKNOWN,
     )
