@@ -66,6 +66,8 @@ _NONE_HIDDEN: Final[Fact[tuple[SecretRef, ...]]] = Known(())
 class PullSecretList:
     """The pull secrets that the kubelet will use for a pod, in its order, and where that list comes from.
 
+    Each name stands once, as what is listed again adds nothing.
+
     `source`: the pod's own `imagePullSecrets`, which *replaces* the ServiceAccount's (also `[{name: ""}]` does), or the
     ServiceAccount's. `account` is the ServiceAccount's name, `account_names` are those in its list; `hidden` holds its
     secrets that the pod's own list replaces, and `Known(())` otherwise. `account_exists` is Unknown where it was not
@@ -121,7 +123,7 @@ def list_pull_secrets(
     """
 
     def refs(names: Iterable[str]) -> tuple[SecretRef, ...]:
-        return tuple(SecretRef(name, secret(name)) for name in names if name)
+        return tuple(SecretRef(name, secret(name)) for name in dict.fromkeys(names) if name)
 
     own = workload.pull_secret_names
     if own is None and stored and not workload.is_template:

@@ -54,6 +54,7 @@ _OWNERS: Final = {
 
 
 _MOST_SECRETS: Final = 32  # that are looked at for one workload; each may cost a live read
+_MOST_KEYS: Final = 2_000  # in them; each is held against each image, and a Secret has room for thirty thousand
 _POD_PAGE: Final = 250
 _POD_PAGE_BYTES: Final = 1 << 25
 _SHARED_ENTRIES: Final = 8192
@@ -66,6 +67,29 @@ class SecretAccess(enum.Enum):
     WATCH = "watch"
     GET = "get"
     OFF = "off"
+
+
+def bounded(read: Callable[[str], Fact[PullSecret | None]]) -> Callable[[str], Fact[PullSecret | None]]:
+    """`read`, once for each pull secret of a workload, and no further than can be judged in time."""
+    looked_up: dict[str, Fact[PullSecret | None]] = {}
+    keys = 0
+
+    def find(name: str) -> Fact[PullSecret | None]:
+        nonlocal keys
+        if name in looked_up:
+            return looked_up[name]
+        if len(looked_up) >= _MOST_SECRETS:
+            return Unknown(f"more than {_MOST_SECRETS} pull secrets are listed")
+        found = read(name)
+        own = len(found.value.entries) if isinstance(found, Known) and found.value is not None else 0
+        if keys + own > _MOST_KEYS:
+            found = Unknown(f"the pull secrets have more than {_MOST_KEYS} keys")
+        else:
+            keys += own
+        looked_up[name] = found
+        return found
+
+    return find
 
 
 class LiveCluster:
@@ -222,15 +246,7 @@ class LiveCluster:
             return Unknown("reading Secrets is turned off (--secrets=off)")
         namespace = workload.namespace
         listed = self._account(namespace, workload.service_account, deadline)
-        looked_up: dict[str, Fact[PullSecret | None]] = {}
-
-        def find(name: str) -> Fact[PullSecret | None]:
-            if name not in looked_up:
-                if len(looked_up) >= _MOST_SECRETS:
-                    return Unknown(f"more than {_MOST_SECRETS} pull secrets are listed")
-                looked_up[name] = self._secret(namespace, name, deadline)
-            return looked_up[name]
-
+        find = bounded(lambda name: self._secret(namespace, name, deadline))
         return list_pull_secrets(workload, listed, find, stored=stored)
 
     def _account(self, namespace: str, name: str, deadline: float) -> Fact[tuple[str, ...] | None]:
