@@ -563,7 +563,10 @@ def test_any_reason_is_read(reason, message):
         "[rpc error: code, ",
         "token x ",
         "mirrors also failed: [",
+        "quay.io.",
+        "icr.io.",
     ],
 )
-def test_a_megabyte_in_one_line_is_read(piece):
-    assert_harmless(read_message(piece * (1_000_000 // len(piece))))
+@pytest.mark.parametrize("first", ["", "unauthorized ", "pull access denied "])
+def test_a_megabyte_in_one_line_is_read(first, piece):
+    assert_harmless(read_message(first + piece * (1_000_000 // len(piece))))

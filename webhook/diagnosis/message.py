@@ -236,7 +236,7 @@ def _is_at(about: Subject, plain: str, host: str) -> bool:
     if about.registry is not None:
         name = about.registry.partition(":")[0]
         return name == host or name.endswith(f".{host}")
-    return re.search(rf"(?:^|[^\w-])(?:[^\s/\"]{{1,255}}\.)?{re.escape(host)}(?![\w.-]*[\w-])", plain) is not None
+    return re.search(rf"(?:^|[^\w-])(?:[^\s/\"]{{1,255}}\.)?{re.escape(host)}(?!\.*+[\w-])", plain) is not None
 
 
 def _diagnosis(text: _Text, about: Subject, verdict: _Verdict) -> Diagnosis:
