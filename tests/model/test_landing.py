@@ -13,6 +13,7 @@ import pytest
 
 from tests import gotools
 from webhook.errors import Malformed
+from webhook.model import landing
 from webhook.model.facts import Known, Unknown
 from webhook.model.landing import (
     ARCHITECTURES,
@@ -31,6 +32,7 @@ from webhook.model.landing import (
     refusal,
     tolerates,
 )
+from webhook.model.memo import LONGEST
 from webhook.model.node import (
     ARCH_LABEL,
     BETA_OS_LABEL,
@@ -801,6 +803,18 @@ def test_more_rules_than_can_be_judged_in_time_are_none(spec, one_more, words):
     assert land(spec).systems == {"linux", "windows"}
     with pytest.raises(Malformed, match=f"^{words}$"):
         land({**spec, **one_more})
+
+
+def test_what_is_remembered_is_short():
+    """A request may hold megabytes of names, and a thousand of them would be kept."""
+    size = landing._by_rules.cache_info().currsize
+    land({"nodeSelector": {"pool": "short"}, "nodeName": "n" * LONGEST})
+    assert landing._by_rules.cache_info().currsize == size
+    land({"nodeSelector": {"pool": "short"}, "nodeName": "n"})
+    assert landing._by_rules.cache_info().currsize == size + 1
+    nodes = NodeSet((read_node(node()),))
+    assert nodes.groups(frozenset({"k" * (LONGEST + 1)})) == nodes.groups(frozenset({"k"}))
+    assert list(nodes._grouped) == [frozenset({"k"})]
 
 
 def test_nulls_read_as_absent():

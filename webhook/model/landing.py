@@ -406,8 +406,8 @@ def _by_spec(placement: Placement) -> tuple[frozenset[Place], dict[str, Constrai
         return _ANYWHERE, {}
     rules = Placement(placement.selector, placement.terms, (), placement.node_name)
     # the workloads of a cluster name few different rules; a request may hold megabytes of them
-    short = placement.terms is None and sum(len(key) + len(value) for key, value, _ in placement.selector) <= LONGEST
-    return _by_rules(rules) if short else _by_any_rules(rules)
+    size = len(placement.node_name) + sum(len(key) + len(value) for key, value, _ in placement.selector)
+    return _by_rules(rules) if placement.terms is None and size <= LONGEST else _by_any_rules(rules)
 
 
 def _by_any_rules(placement: Placement) -> tuple[frozenset[Place], dict[str, Constraint]]:

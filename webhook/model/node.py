@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from webhook.errors import Malformed
+from webhook.model.memo import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,8 +112,11 @@ class NodeSet:
     def groups(self, keys: frozenset[str]) -> tuple[NodeGroup, ...]:
         """The nodes, those together that agree in these labels, taints, system, CPU, build and being schedulable.
 
-        Kept per set of keys: the workloads of a cluster name few different ones.
+        Kept per set of keys: the workloads of a cluster name few different ones, and a request may hold megabytes of
+        them.
         """
+        if sum(map(len, keys)) > LONGEST:
+            return _group(self.nodes, sorted(keys))
         known = self._grouped.get(keys)
         if known is None:
             if len(self._grouped) >= _KEPT_GROUPINGS:

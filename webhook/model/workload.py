@@ -7,7 +7,7 @@ Pure: no defaults that a cluster would add are invented here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from webhook.errors import Malformed
@@ -55,7 +55,8 @@ class Workload:
 
     `labels` and `annotations` are the object's own; `pod_labels` those the pod will have. `name` is the generateName
     where there is no name yet, or empty. `pull_secret_names` is None where the pod lists none, so that its
-    ServiceAccount's count; empty names stand as they are.
+    ServiceAccount's count; empty names stand as they are. `derived` is for what checks make of it and ask for again: it
+    lives as long as the workload, which may be megabytes.
     """
 
     group: str
@@ -71,6 +72,7 @@ class Workload:
     suspended: bool
     service_account: str
     pull_secret_names: tuple[str, ...] | None
+    derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def is_template(self) -> bool:

@@ -8,7 +8,6 @@ how a mismatch is told; each check does.
 from __future__ import annotations
 
 import itertools
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -90,22 +89,19 @@ def some_names(groups: tuple[NodeGroup, ...]) -> str:
     return printable(", ".join(names), _SHOWN) + more
 
 
-_last = threading.local()
-
-
 def view(workload: Workload, facts: Facts) -> View | None:
     """The view of a workload; None where its spec can't be read as a pod's (`why_unreadable` says where).
 
-    The ten checks ask for the same one in a row, so the last one is kept: by identity, as neither value ever changes.
+    The ten checks ask for the same one in a row, so it is kept with the workload: neither value ever changes.
     """
-    kept: tuple[Workload, Facts, View | None] | None = getattr(_last, "kept", None)
-    if kept is not None and kept[0] is workload and kept[1] is facts:
-        return kept[2]
+    kept: tuple[Facts, View | None] | None = workload.derived.get("view")
+    if kept is not None and kept[0] is facts:
+        return kept[1]
     try:
         found: View | None = _view(workload, facts)
     except Malformed:
         found = None
-    _last.kept = (workload, facts, found)
+    workload.derived["view"] = (facts, found)
     return found
 
 
