@@ -19,8 +19,10 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import pytest
@@ -32,6 +34,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from webhook.admission import server
 from webhook.admission.body import BODY_LIMIT, BodyTooLarge, read_body
 from webhook.admission.framing import CHUNKS_LIMIT
+from webhook.admission.worker import StallProofWorker
 from webhook.tls import issue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -821,6 +824,13 @@ def test_what_is_in_flight_is_finished_on_sigterm(tmp_path):
         # `serve` came back once, in the process that called it.
         assert (tmp_path / "returned").read_text() == str(run.process.pid)
         assert "Traceback" not in run.log()
+
+
+def test_ctrl_c_in_the_middle_of_handing_a_connection_to_a_thread_ends_the_worker():
+    worker = object.__new__(StallProofWorker)
+    worker.cfg = SimpleNamespace(worker_int=lambda _worker: None)
+    with ThreadPoolExecutor(1) as worker.tpool, worker.tpool._shutdown_lock, pytest.raises(SystemExit):
+        worker.handle_quit(signal.SIGINT, None)
 
 
 def client_identity(authority, name):

@@ -230,6 +230,11 @@ class StallProofWorker(ThreadWorker):  # type: ignore[misc]
         else:
             super().handle_exit(sig, frame)
 
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        # Without gunicorn's shutdown of the pool, which waits for ever where the signal came in the middle of `submit`:
+        # that has the pool's lock. The process ends here, and its threads with it.
+        super(ThreadWorker, self).handle_quit(sig, frame)
+
     def _tell_draining(self) -> None:
         if self._serving.on_drain is not None:
             self._serving.on_drain()

@@ -21,7 +21,8 @@ Nothing in the manifest. Give `check` the Secrets too, or let the webhook read t
 
 Limits
 ------
-One finding per workload. Images of registries that may be public are not told of.
+One finding per workload. Images of registries that may be public are not told of. The webhook reads 32 pull secrets of
+a workload, with 2,000 keys in all.
 """
 
 from __future__ import annotations
