@@ -23,8 +23,9 @@ Limits
 ------
 At most `likely`: an autoscaler may add a node of a pool that has none now. `advisory` where only labels other than
 those of system, CPU and Windows build are missing. Nothing is said in a cluster without nodes, and nothing of
-DaemonSets, which make no pod where there is no node. Resources, volumes and topology are not looked at. Of a pod with more than 500 selectors, tolerations and
-affinity rules, or 5,000 values in them, it says that it could not look, and the other checks of this area say nothing.
+DaemonSets, which make no pod where there is no node. Resources, volumes and topology are not looked at. Of a pod with
+more than 500 selectors, tolerations and affinity rules, or 5,000 values in them, it says that it could not look, and
+the other checks of this area say nothing.
 """
 
 from __future__ import annotations
