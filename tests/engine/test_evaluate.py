@@ -50,6 +50,16 @@ def test_when_time_runs_out_what_was_judged_holds_and_the_rest_is_told() -> None
     assert found[1].message == "time ran out before spec.containers[1].image was judged"
 
 
+def test_of_more_images_than_any_pod_has_the_first_are_judged() -> None:
+    found = evaluate(pod(*["a//b"] * 1_000), FACTS, all_checks())
+    assert {one.code for one in found} == {"PULL101"}
+    found = evaluate(pod(*["a//b"] * 1_002), FACTS, all_checks())
+    assert [one.field for one in found if one.code == "PULL101"][-1] == "spec.containers[999].image"
+    assert [(one.code, one.message) for one in found[1_000:]] == [
+        ("PULL903", "only the first 1000 images were looked at")
+    ]
+
+
 def test_an_image_that_a_node_holds_may_not_be_pulled_at_all() -> None:
     held = {"contoso.azureacr.io/shop:latest": "node a", "contoso.azureacr.io/shop@sha256:" + "0" * 64: "node b"}
     facts = Facts(namespace_labels=Known({}), image_evidence=held.get)

@@ -16,6 +16,7 @@ from webhook.checks.lookup import not_judged
 from webhook.model.finding import Confidence
 from webhook.model.memo import remember
 from webhook.model.reference import InvalidReference, Reference, parse
+from webhook.model.workload import MOST_IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,8 +72,13 @@ def evaluate(
     A check that fails by its own mistake, and all that is left once it is `out_of_time`, becomes a finding of its own
     (PULL903): the others' word holds.
     """
+    many = len(workload.containers) > MOST_IMAGES
+    if many:
+        workload = replace(workload, containers=workload.containers[:MOST_IMAGES])
     images = subjects(workload, facts)
     found = list(_found(workload, images, facts, checks, out_of_time))
+    if many:
+        found.append(not_judged.finding(f"only the first {MOST_IMAGES} images were looked at", workload.pod_path))
     if not found:
         return ()
     order = {subject.container.field: index for index, subject in enumerate(images)}

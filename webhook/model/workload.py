@@ -6,6 +6,7 @@ Pure: no defaults that a cluster would add are invented here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -31,6 +32,9 @@ POD_SPEC_PATHS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("batch", "CronJob"): ("spec", "jobTemplate", "spec", "template", "spec"),
 }
 
+MOST_IMAGES: Final = 1_000
+"""That are judged of one workload. No kubelet runs that many, and a request has room for a million."""
+
 _CONTAINER_LISTS: Final[tuple[tuple[str, Role], ...]] = (
     ("initContainers", "init"),
     ("containers", "container"),
@@ -55,8 +59,9 @@ class Workload:
 
     `labels` and `annotations` are the object's own; `pod_labels` those the pod will have. `name` is the generateName
     where there is no name yet, or empty. `pull_secret_names` is None where the pod lists none, so that its
-    ServiceAccount's count; empty names stand as they are. `derived` is for what checks make of it and ask for again: it
-    lives as long as the workload, which may be megabytes.
+    ServiceAccount's count; empty names stand as they are. Of more than `MOST_IMAGES` containers one more than that is
+    kept, which says so. `derived` is for what checks make of it and ask for again: it lives as long as the workload,
+    which may be megabytes.
     """
 
     group: str
@@ -120,7 +125,9 @@ def extract(
         labels=reader.strings(metadata, "labels", "metadata"),
         annotations=reader.strings(metadata, "annotations", "metadata"),
         pod_labels=reader.strings(pod_metadata, "labels", pod_metadata_path),
-        containers=tuple(_containers(reader, spec, pod_path, null_is_absent=null_is_absent)),
+        containers=tuple(
+            itertools.islice(_containers(reader, spec, pod_path, null_is_absent=null_is_absent), MOST_IMAGES + 1)
+        ),
         suspended=_suspended(reader, obj, kind, spec, pod_path),
         service_account=reader.text(spec, "serviceAccountName", pod_path)
         or reader.text(spec, "serviceAccount", pod_path)

@@ -11,7 +11,7 @@ Nothing is known to be wrong: this is "could not look". What the other checks fo
 
 Example
 -------
-A pod with thousands of containers, each of another registry.
+A pod with thousands of containers: of one that has more than 1,000 images, the first 1,000 are looked at.
 
 Fix
 ---
