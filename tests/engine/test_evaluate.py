@@ -10,6 +10,9 @@ from webhook.checks.index import all_checks
 from webhook.engine.evaluate import evaluate, image_key
 from webhook.model.facts import Facts, Known
 from webhook.model.finding import Confidence, Heals
+from webhook.model.policy import ClusterPolicy
+from webhook.model.policy_book import PolicyBook
+from webhook.model.policy_spec import read_policy
 from webhook.model.reference import parse
 from webhook.model.workload import extract
 
@@ -57,6 +60,23 @@ def test_of_more_images_than_any_pod_has_the_first_are_judged() -> None:
     assert [one.field for one in found if one.code == "PULL101"][-1] == "spec.containers[999].image"
     assert [(one.code, one.message) for one in found[1_000:]] == [
         ("PULL903", "only the first 1000 images were looked at")
+    ]
+
+
+def test_what_policy_forbids_is_found_however_much_there_is_of_it() -> None:
+    policies = [
+        read_policy(
+            {"kind": "ClusterPullPolicy", "metadata": {"name": "a"}, "spec": {"allowedRegistries": ["ghcr.io"]}}
+        )
+    ]
+    facts = Facts(policy=PolicyBook(ClusterPolicy(), policies).policy("default", {}), namespace_labels=Known({}))
+    found = evaluate(pod("ghcr.io/a/b:1", "quay.io/a/b:1"), facts, all_checks(), out_of_time=lambda: True)
+    assert [(one.code, one.field) for one in found] == [("PULL802", "spec.containers[1].image"), ("PULL903", "spec")]
+    found = evaluate(pod(*["ghcr.io/a/b:1"] * 1_000), facts, all_checks())
+    assert not [one for one in found if one.code == "PULL802"]
+    found = evaluate(pod(*["ghcr.io/a/b:1"] * 1_001), facts, all_checks())
+    assert [(one.code, one.field, one.message) for one in found if one.code == "PULL802"] == [
+        ("PULL802", "spec", "policy allows some registries only, and no more than 1000 images are looked at")
     ]
 
 

@@ -268,8 +268,10 @@ def _validate(review: Review, cluster: Cluster, options: Options, clock: Callabl
     if not decision.denied:
         return _with_excused(decision, verdict)
     # Denials are rare: only now is it worth a live look at what would make this one an outage.
-    mercy = _looked_up_mercy(review, review.obj, workload, facts, decision, cluster, lambda: deadline - clock())
-    return _with_excused(decide(findings, workload, modes, replace(at, mercy=mercy)), verdict)
+    if at.mercy is Mercy.NONE:
+        mercy = _looked_up_mercy(review, review.obj, workload, facts, decision, cluster, lambda: deadline - clock())
+        decision = decide(findings, workload, modes, replace(at, mercy=mercy))
+    return _with_excused(decision, verdict)
 
 
 def _excuse(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from webhook.model.finding import Confidence, Heals
+from webhook.model.policy_book import CLUSTERS_OWN
 
 if TYPE_CHECKING:
     from webhook.engine.excuse import Excused
@@ -110,12 +111,17 @@ def decide(findings: tuple[Finding, ...], workload: Workload, modes: Modes, at: 
         enforced_any = enforced_any or enforced
         # what is told in the denial is not told again as a warning; what is spared the denial is told in any case, and
         # so is a mistake in the policy itself
-        if enforced and at.mercy is Mercy.NONE:
+        if enforced and (at.mercy is Mercy.NONE or _knows_no_mercy(finding, at.mercy)):
             denied.append(finding)
         elif enforced or modes.warn.covers(finding.confidence) or finding.code == POLICY_MISTAKE:
             warned.append(finding)
     mercy = at.mercy if enforced_any else Mercy.NONE
     return Decision(tuple(denied), tuple(warned), audited, unknown, mercy)
+
+
+def _knows_no_mercy(finding: Finding, mercy: Mercy) -> bool:
+    """What is the platform team's own word is judged of the object before an update too, whatever else was not."""
+    return mercy is Mercy.BEFORE_UNKNOWN and finding.code in CLUSTERS_OWN
 
 
 def _as_gated(findings: tuple[Finding, ...], *, gated: bool) -> tuple[Finding, ...]:

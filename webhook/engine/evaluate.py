@@ -52,14 +52,14 @@ def image_key(reference: Reference) -> str:
 
 
 def subjects(workload: Workload, facts: Facts) -> tuple[ImageSubject, ...]:
-    """The images of a workload that can be judged.
+    """The images of a workload that can be judged, up to `MOST_IMAGES`.
 
     An image of a template that is blank is a placeholder that something fills in later (OpenShift's image triggers
     write `" "`), so it is left out.
     """
     return tuple(
         ImageSubject(workload, container, read_reference(container.image), facts)
-        for container in workload.containers
+        for container in workload.containers[:MOST_IMAGES]
         if container.image.strip() or not workload.is_template
     )
 
@@ -72,12 +72,9 @@ def evaluate(
     A check that fails by its own mistake, and all that is left once it is `out_of_time`, becomes a finding of its own
     (PULL903): the others' word holds.
     """
-    many = len(workload.containers) > MOST_IMAGES
-    if many:
-        workload = replace(workload, containers=workload.containers[:MOST_IMAGES])
     images = subjects(workload, facts)
     found = list(_found(workload, images, facts, checks, out_of_time))
-    if many:
+    if len(workload.containers) > MOST_IMAGES:
         found.append(not_judged.finding(f"only the first {MOST_IMAGES} images were looked at", workload.pod_path))
     if not found:
         return ()

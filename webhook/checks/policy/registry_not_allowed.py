@@ -26,7 +26,8 @@ Limits
 ------
 `certain` by definition: it is policy and not a guess, so an image that a node holds already is no excuse. Only what the
 reference names is compared; where nodes rewrite hosts, that is still the name that people write. An image volume and an
-ephemeral container count too. An invalid reference is another check's matter.
+ephemeral container count too. An invalid reference is another check's matter. Of a workload 1,000 images are looked at,
+so one with more is not allowed where there is such a list.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from webhook.checks.base import Check
-from webhook.model.finding import Confidence, Heals
+from webhook.model.finding import Confidence, Finding, Heals
 from webhook.model.reference import Reference
 from webhook.model.text import printable
+from webhook.model.workload import MOST_IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from webhook.checks.base import ImageSubject
-    from webhook.model.finding import Finding
+    from webhook.checks.base import ImageSubject, WorkloadSubject
     from webhook.model.policy import AllowList
 
 _HOST: Final = 40
@@ -58,7 +59,23 @@ def _refusing(subject: ImageSubject) -> AllowList | None:
     return next((one for one in lists if not one.globs.find(reference.repository)), None)
 
 
-def _run(subject: ImageSubject) -> Iterator[Finding]:
+def _run(whole: WorkloadSubject) -> Iterator[Finding]:
+    """All images in one go, before time can run out: what is forbidden must not pass because there is much of it."""
+    for subject in whole.images:
+        yield from _of_image(subject)
+    if len(whole.workload.containers) > MOST_IMAGES and whole.facts.policy.cluster.allowed:
+        yield Finding(
+            code=CHECK.code,
+            name=CHECK.name,
+            confidence=CHECK.confidence,
+            heals=CHECK.heals,
+            field=whole.workload.pod_path,
+            message=f"policy allows some registries only, and no more than {MOST_IMAGES} images are looked at",
+            fix="split it",
+        )
+
+
+def _of_image(subject: ImageSubject) -> Iterator[Finding]:
     refusing = _refusing(subject)
     if refusing is None or not isinstance(subject.reference, Reference):
         return
@@ -77,4 +94,4 @@ def _run(subject: ImageSubject) -> Iterator[Finding]:
     )
 
 
-CHECK = Check("PULL802", "registry-not-allowed", Confidence.CERTAIN, Heals.OBJECT, per_image=_run, only_if=_refusing)
+CHECK = Check("PULL802", "registry-not-allowed", Confidence.CERTAIN, Heals.OBJECT, per_workload=_run)
