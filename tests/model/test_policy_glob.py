@@ -5,8 +5,6 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from webhook.model.policy_glob import MEANING, BadGlob, GlobTable, read_glob
 
@@ -74,6 +72,7 @@ def test_a_tenants_glob_and_image_never_keep_everybody_waiting() -> None:
     longest = "docker.io/" + "/".join("a" * 120)
     assert not read_glob("docker.io/" + "*/" * 60 + "z").covers(longest)
     assert not read_glob("docker.io/" + "*/a/" * 40 + "z").covers(longest)
+    assert read_glob("docker.io" + "/*/a" * 40).covers(longest)
 
 
 @pytest.mark.parametrize(
@@ -93,28 +92,3 @@ def test_the_most_specific_comes_first() -> None:
     assert table.find("contoso.azurecr.io/win/a") == ("contoso.azurecr.io/win/*", "contoso.azurecr.io", "*.azurecr.io")
     assert table.first("other.azurecr.io/win/a") == "*.azurecr.io"
     assert table.first("ghcr.io/a") is None
-
-
-def covered(glob: list[str], parts: list[str]) -> bool:
-    """What a path glob means, by trying everything."""
-    if not glob or not parts:
-        return not glob and not parts
-    if glob[0] == "*":
-        return any(covered(glob[1:], parts[count:]) for count in range(1, len(parts) + 1))
-    return glob[0] == parts[0] and covered(glob[1:], parts[1:])
-
-
-@given(
-    st.lists(st.sampled_from(["*", "a", "b"]), min_size=1, max_size=6),
-    st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=8),
-)
-def test_stars_in_a_path(glob: list[str], parts: list[str]) -> None:
-    assert read_glob(f"h.io/{'/'.join(glob)}").covers(f"h.io/{'/'.join(parts)}") is covered(glob, parts)
-
-
-def test_many_stars_take_no_longer_than_one() -> None:
-    """A regular expression that tries every way to share the parts among the stars would take years."""
-    deep = "h.io/" + "/".join("a" * 120)
-    assert not read_glob("h.io" + "/*" * 60 + "/b").covers(deep)
-    assert not read_glob("h.io" + "/*/a" * 30 + "/b").covers(deep)
-    assert read_glob("h.io" + "/*/a" * 30).covers(deep)
