@@ -7,6 +7,7 @@ Must not judge anything, and must not make a review wait longer than the seconds
 from __future__ import annotations
 
 import enum
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -55,6 +56,7 @@ _OWNERS: Final = {
 
 _MOST_SECRETS: Final = 32  # that are looked at for one workload; each may cost a live read
 _MOST_KEYS: Final = 2_000  # in them; each is held against each image, and a Secret has room for thirty thousand
+_MOST_NAMES: Final = 1_000  # of pull secrets that are kept of a ServiceAccount
 _POD_PAGE: Final = 250
 _POD_PAGE_BYTES: Final = 1 << 25
 _SHARED_ENTRIES: Final = 8192
@@ -141,7 +143,7 @@ class LiveCluster:
         )
         self._live_namespaces = LiveReads(connection, policy_labels)
         self._live_accounts = LiveReads(connection, account_secrets)
-        self._live_secrets = LiveReads(connection, read_secret)
+        self._live_secrets = LiveReads(connection, kept_secret)
         self._live_runtime_classes = LiveReads(connection, read_runtime_class)
 
     def start(self) -> None:
@@ -296,7 +298,7 @@ class LiveCluster:
         return Known(known)
 
     def _read_secret(self, obj: Mapping[str, Any]) -> PullSecret:
-        secret = read_secret(obj)
+        secret = kept_secret(obj)
         return replace(secret, entries=tuple(map(self._shared_entries.of, secret.entries)))
 
     def _read_node(self, obj: Mapping[str, Any]) -> KeptNode:
@@ -395,10 +397,21 @@ class KeptNode:
     images: tuple[str, ...]
 
 
+def kept_secret(obj: Mapping[str, Any]) -> PullSecret:
+    """A pull secret with as many keys as are judged and one more, which says so: any tenant can fill the cache."""
+    secret = read_secret(obj)
+    if len(secret.entries) <= _MOST_KEYS:
+        return secret
+    return replace(secret, entries=secret.entries[: _MOST_KEYS + 1])
+
+
 def account_secrets(account: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names in a ServiceAccount's `imagePullSecrets`, in order; empty ones left out, as the kubelet does."""
+    """The names in a ServiceAccount's `imagePullSecrets`, in order; empty ones left out, as the kubelet does.
+
+    Up to `_MOST_NAMES`: far more than are looked at, so none is ever taken for the last.
+    """
     listed = account.get("imagePullSecrets") or ()
-    return tuple(name for one in listed if (name := one.get("name")))
+    return tuple(itertools.islice((name for one in listed if (name := one.get("name"))), _MOST_NAMES))
 
 
 def secret_hosts(secret: PullSecret | None) -> set[str]:
