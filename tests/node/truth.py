@@ -69,9 +69,27 @@ _KUBELET = {
     "eventBurst": 1000,
     "kubeAPIQPS": 200,
     "kubeAPIBurst": 400,
+    # by watch, a Secret that a loaded machine does not bring within a second is done without (1.36)
+    "configMapAndSecretChangeDetectionStrategy": "Get",
     "nodeStatusUpdateFrequency": "2s",
     "nodeStatusReportFrequency": "2s",
 }
+_NODES_READ_SECRETS: tuple[dict[str, Any], ...] = (
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "nodes-read-secrets"},
+        "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}],
+    },
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "nodes-read-secrets"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "nodes-read-secrets"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}],
+    },
+)
+"""The node authorizer may learn of a pod after its kubelet: then that is refused the pull secret, and pulls without."""
 _UNWARNED = ("nothing", "advisory")
 _OF_PAIRS = {"PULL406"}  # it stands at one image, and is about two
 _UNAUTHORIZED = frozenset({Cause.UNAUTHORIZED, Cause.AMBIGUOUS, Cause.FORBIDDEN, Cause.EXPIRED, Cause.SECRET_MISSING})
@@ -260,6 +278,7 @@ class Run:
 
     def govern(self) -> None:
         """Make the world's policy, and wait until the webhook denies no more what only that policy speaks for."""
+        self._plane.kubectl("apply", "-f", "-", input="\n---\n".join(map(json.dumps, _NODES_READ_SECRETS)))
         crds = sorted((ROOT / "manifests" / "base").glob("*-pull-policies.yaml"))
         self._plane.kubectl("apply", *(f"--filename={path}" for path in crds))
         self._plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
