@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from webhook.catalogue import nearest
 from webhook.catalogue.nearest import How
-from webhook.catalogue.registries import catalogue, compiled, lookup, retired_of, tail_of
+from webhook.catalogue.registries import catalogue, compiled, lookup, retired_of
 from webhook.catalogue.verdict import Kind, Verdict
 from webhook.model.finding import Confidence
 
@@ -69,8 +69,6 @@ def judge(name: str, port: str) -> Verdict | None:
     if "xn--" in name:
         return _of_international(name)
     found = nearest.nearest(name)
-    if tail_of(name) in catalogue().by_host:  # `stg.icr.io` is IBM's own matter, and was never meant to be `stg.gcr.io`
-        found = tuple(near for near in found if not near.varied)
     return _of_near(name, found) if found else _near_own(name, "127.0.0.1")
 
 
