@@ -180,15 +180,14 @@ class ClusterPolicy:
         known = next((one.source for one in self.registries.find(repository) if one.vouches), None)
         return known or self.rewrites.first(repository)
 
-    def vouches_for_path(self, repository: str) -> str | None:
-        """The same of what follows the host: of that a rule for a whole host says nothing, unless nodes ask another."""
-        told = (one for one in self.registries.find(repository) if one.vouches)
-        known = next((one.source for one in told if one.rule.mirrors or "/" in one.rule.match.text), None)
-        return known or self.rewrites.first(repository)
-
     def is_pulled_elsewhere(self, repository: str) -> bool:
         """Whether nodes pull this repository from a host that its name does not tell."""
         return bool(self.rewrites.find(repository)) or any(one.rule.mirrors for one in self.registries.find(repository))
+
+    def vouches_for_path(self, repository: str) -> bool:
+        """Whether that path is known, or asked of another host: a rule for a whole host says nothing of its paths."""
+        rules = (one.rule for one in self.registries.find(repository) if one.vouches)
+        return self.is_pulled_elsewhere(repository) or any("/" in rule.match.text for rule in rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def verdict_on(subject: ImageSubject) -> Verdict | None:
     vouched = False
     policy = subject.facts.policy.cluster
     if policy.tells_of_hosts:
-        if policy.vouches_for_path(reference.repository) is not None:
+        if policy.vouches_for_path(reference.repository):
             return None  # the platform team knows that path, or its nodes ask another host
         vouched = policy.vouches_for(reference.repository) is not None
     if not domain:  # a host with an underscore counts as part of the path
